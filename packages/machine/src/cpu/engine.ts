@@ -1,0 +1,100 @@
+/**
+ * The contract between the instruction engines (the generated interpreter, later the translator) and the machine
+ * around them. Everything that is hot lives in WebAssembly; everything cold or complicated is a call through
+ * `EngineHost`: table walks, devices, system registers, exceptions.
+ *
+ * Memory: one WebAssembly memory, allocated by the machine, never grown. Addresses in it are "host addresses" (i32).
+ *
+ * Software TLB: per translation context and access kind (read, write, fetch) an array of TLB_ENTRIES entries of 16 bytes:
+ *   +0  i64  tag: virtual address of the page (bits 11:0 zero), or TLB_INVALID
+ *   +8  i32  addend: host address of the page minus the low 32 bits of the virtual page
+ *   +12 i32  spare
+ * Index = (va >> 12) & (TLB_ENTRIES - 1). The current context's arrays are TLB_READ, TLB_WRITE and TLB_FETCH of the PE
+ * state. Check of an n-byte access: ((va + n - 1) & ~0xfff) == tag, so an access that crosses a page misses. An entry
+ * exists only when the access needs no further look (permissions, GPT, Normal memory); everything else misses for ever
+ * and goes to the host. Tags hold the address after TBI removal, sign-extended from bit 55; with a tagged address the
+ * compare misses and the host resolves it.
+ */
+
+export const TLB_ENTRIES = 1024;
+export const TLB_ENTRY_SIZE = 16;
+export const TLB_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE;
+export const TLB_INVALID = 0xffff_ffff_ffff_ffffn;
+
+/** Why `Engine.run` returned. */
+export const EngineExit = {
+  /** BUDGET is spent or ATTENTION is set; PC is the next instruction. */
+  BUDGET: 0,
+  /**
+   * A host call asked to leave. The host has already put PC and PSTATE where execution goes on: at a vector, after an
+   * ERET, in native firmware. BUDGET counts the instruction only if it retired.
+   */
+  LEAVE: 1,
+} as const;
+
+/** What a host call answers to the engine. */
+export const HostReply = {
+  /** Go on with the next instruction in sequence; PC in the state is still that of the instruction just done. */
+  NEXT: 0,
+  /** PC in the state has been changed (exception entry, ERET); go on there without leaving. */
+  JUMP: 1,
+  /** Leave `run` now (EngineExit.LEAVE). */
+  LEAVE: 2,
+} as const;
+
+/** Flags of a data access, for the host's slow path. */
+export const Access = {
+  READ: 0,
+  WRITE: 1,
+  /** An atomic read-modify-write (LSE, CAS, SWP): a fault reports WnR by the rule for atomics; needs natural alignment. */
+  ATOMIC: 2,
+  /** LDTR/STTR: the access is made with EL0's permissions. */
+  UNPRIVILEGED: 4,
+  /** Exclusive or acquire/release: needs natural alignment (fault 0x21 otherwise). */
+  ORDERED: 8,
+  /** DC ZVA and cache maintenance: reported as the architecture says for them. */
+  MAINTENANCE: 16,
+  /** One of a pair, an exclusive, SIMD, or with write-back: ESR.ISV is 0. */
+  NO_SYNDROME: 32,
+} as const;
+
+/**
+ * Implemented by the machine; called by the engine for one PE, `base` being the host address of that PE's state. Before
+ * each of these calls the engine has stored PC (of the instruction itself), the general registers and the flags, so
+ * that the state is the architectural state at the instruction's start. 64-bit values pass as two i32 halves.
+ */
+export interface EngineHost {
+  /**
+   * A fetch that missed. Returns the host address of the instruction at PC (valid to the end of its page), or 0 when an
+   * exception has been taken instead: the engine goes on at the new PC, or leaves if ATTENTION is set.
+   */
+  fetch(base: number): number;
+  /**
+   * A data read of `size` bytes (1 to 16) that missed. Returns the host address that holds the value (the page itself,
+   * or SCRATCH0), or 0 when an exception has been taken. `insn` is the instruction word, for the syndrome.
+   */
+  load(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number;
+  /**
+   * A data write that missed. The data, up to 16 bytes, are in SCRATCH0 and SCRATCH1. Performs the whole store and
+   * returns 1, or 0 when an exception has been taken (and nothing was stored).
+   */
+  store(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number;
+  /**
+   * For read-modify-write: a host address at which both a read and a write of `size` bytes are allowed and which is
+   * plain memory, or 0 when an exception has been taken (atomics to Device memory fault).
+   */
+  modify(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number;
+  /**
+   * Any instruction that the engine does not do itself: system registers, SYS, exception generation, ERET, WFI/WFE,
+   * barriers with an effect, undefined words, unimplemented features. Returns a HostReply.
+   */
+  system(base: number, insn: number): number;
+  /** SP or PC misaligned where the architecture checks it: takes the exception. `kind` 0 = PC, 1 = SP. Returns a HostReply. */
+  misaligned(base: number, kind: number): number;
+}
+
+/** An engine: shared by all PEs. */
+export interface Engine {
+  /** Runs the PE whose state is at `base` until an EngineExit. */
+  run(base: number): number;
+}
