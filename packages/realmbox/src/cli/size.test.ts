@@ -11,7 +11,7 @@ describe("-m", () => {
   ])("%s", (text, size, base) => {
     expect(parseMemory(text)).toEqual(base === undefined ? { size } : { size, base });
   });
-  test.each(["", "0", "12x", "-5", "1.5g", "5b", "128@", "9".repeat(3) + "@zz"])("refuses '%s'", (text) => {
+  test.each(["", "0", "12x", "-5", "1.5g", "5b", "128@", "999@zz"])("refuses '%s'", (text) => {
     expect(() => parseMemory(text)).toThrow(/-m, --mem/);
   });
 });
