@@ -3,5 +3,6 @@ export * from "./bus.js";
 export * from "./cpu/engine.js";
 export * from "./cpu/state.js";
 export * from "./fault.js";
+export * from "./irq.js";
 export * from "./pe.js";
 export * from "./slot.js";
