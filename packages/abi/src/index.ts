@@ -2,6 +2,7 @@ export * from "./crypto.js";
 export * from "./granule.js";
 export * from "./guest-channel.js";
 export * from "./invariant.js";
+export * from "./kvm.js";
 export * from "./layout.js";
 export * from "./psci.js";
 export * from "./registers.js";
