@@ -3,7 +3,10 @@
  * around them. Everything that is hot lives in WebAssembly; everything cold or complicated is a call through
  * `EngineHost`: table walks, devices, system registers, exceptions.
  *
- * Memory: one WebAssembly memory, allocated by the machine, never grown. Addresses in it are "host addresses" (i32).
+ * Memory: one WebAssembly memory, allocated by the machine, never grown. Addresses in it are "host addresses" (i32). Its
+ * first ENGINE_TABLES_SIZE bytes belong to the engine (decode table, bitmask immediates, CRC tables): the interpreter's
+ * module fills them when it is instantiated. So host address 0 is never data, and 0 can mean "exception taken".
+ * Physical pages lie on host addresses that are multiples of 4 KiB.
  *
  * Software TLB: per translation context and access kind (read, write, fetch) an array of TLB_ENTRIES entries of 16 bytes:
  *   +0  i64  tag: virtual address of the page (bits 11:0 zero), or TLB_INVALID
@@ -15,6 +18,9 @@
  * and goes to the host. Tags hold the address after TBI removal, sign-extended from bit 55; with a tagged address the
  * compare misses and the host resolves it.
  */
+
+/** Bytes at the start of the memory that belong to the engine; the machine allocates from here on. */
+export const ENGINE_TABLES_SIZE = 0x60000;
 
 export const TLB_ENTRIES = 1024;
 export const TLB_ENTRY_SIZE = 16;
@@ -56,6 +62,12 @@ export const Access = {
   MAINTENANCE: 16,
   /** One of a pair, an exclusive, SIMD, or with write-back: ESR.ISV is 0. */
   NO_SYNDROME: 32,
+  /**
+   * The address is not a multiple of the element's size (of the whole access for ORDERED and ATOMIC; of one register
+   * for a pair). It is an alignment fault if ORDERED or ATOMIC is set, if ALIGN_CHECK is set, or if the memory turns out
+   * to be Device; otherwise the access is an ordinary one. The host need not look at the address for this.
+   */
+  UNALIGNED: 64,
 } as const;
 
 /**
@@ -72,7 +84,8 @@ export const Access = {
 export interface EngineHost {
   /**
    * A fetch that missed. Returns the host address of the instruction at PC (valid to the end of its page), or 0 when an
-   * exception has been taken instead: the engine goes on at the new PC, or leaves if ATTENTION is set.
+   * exception has been taken instead: the engine goes on at the new PC, or leaves if ATTENTION is set. PC is a multiple
+   * of 4. The host may rewrite PC itself (a tagged address after a branch, which the architecture canonicalises).
    */
   fetch(base: number): number;
   /**
@@ -87,7 +100,8 @@ export interface EngineHost {
   store(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number;
   /**
    * For read-modify-write: a host address at which both a read and a write of `size` bytes are allowed and which is
-   * plain memory, or 0 when an exception has been taken (atomics to Device memory fault).
+   * plain memory, or 0 when an exception has been taken (atomics to Device memory fault). Store-exclusives call it too,
+   * with WRITE and without ATOMIC: there the write permission is enough, and a fault is that of a write.
    */
   modify(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number;
   /**
@@ -95,8 +109,11 @@ export interface EngineHost {
    * barriers with an effect, undefined words, unimplemented features. Returns a HostReply.
    */
   system(base: number, insn: number): number;
-  /** SP or PC misaligned where the architecture checks it: takes the exception. `kind` 0 = PC, 1 = SP. Returns a HostReply. */
-  misaligned(base: number, kind: number): number;
+  /**
+   * SP or PC misaligned where the architecture checks it: takes the exception. `kind` 0 = PC, 1 = SP. The engine goes on
+   * at the new PC, or leaves if ATTENTION is set, as after a failed `fetch`.
+   */
+  misaligned(base: number, kind: number): void;
 }
 
 /** An engine: shared by all PEs. */

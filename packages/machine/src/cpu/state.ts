@@ -15,8 +15,9 @@ const range = <P extends string>(prefix: P, count: number): `${P}${number}`[] =>
 const GPR = [...range("X", 31), "XZR", "SP", "PC"] as const;
 
 /**
- * What the engine alone uses. NZCV is lazy: kind 0 = packed in NZCV_A bits 31:28; otherwise the operands of the last
- * flag-setting operation (jit-design: 1/2 sub 64/32, 3/4 add 64/32, 5/6 logic 64/32). `Pe.nzcv` packs it.
+ * What the engine alone uses. NZCV is lazy. NZCV_KIND 0: packed in NZCV_A bits 31:28; otherwise the operands of the last
+ * flag-setting operation: 1 = subtraction A - B, 2 = addition A + B, 3 = logical result A. Operands of 32-bit operations
+ * are shifted left by 32, which gives the same flags. `packNzcv` (cpu/flags.ts) packs it; whoever writes NZCV sets kind 0.
  * PSTATE holds every other PSTATE field in SPSR_ELx format (M[3:0], DAIF, IL, SS, PAN, ...), NZCV bits zero.
  */
 const ENGINE = [
@@ -33,10 +34,10 @@ const ENGINE = [
   "SCRATCH0", // 16 bytes through which slow-path accesses pass their data
   "SCRATCH1",
   "ALIGN_CHECK", // i32: 1 when SCTLR_ELx.A of the current regime is set
-  "SP_CHECK", // i32: 1 when SP alignment is checked at the current EL
+  "SP_CHECK", // i32: 1 when SP alignment is checked at the current EL (SCTLR_ELx.SA, SA0)
   "EVENT", // i32: the event register (WFE, SEV)
   "ATTENTION", // i32: non-zero asks the engine to leave at the next instruction boundary
-  "ENGINE_SPARE0",
+  "BUDGET_HELD", // i32: the engine's own, 0 outside `run`
   "ENGINE_SPARE1",
   "ENGINE_SPARE2",
   "ENGINE_SPARE3",
