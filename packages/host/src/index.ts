@@ -1,1 +1,2 @@
-export {};
+export * from "./kvm/api.js";
+export * from "./kvm/errno.js";
