@@ -1,1 +1,10 @@
-export {};
+export * from "./bytes.js";
+export * from "./cbor.js";
+export * from "./cca-token.js";
+export * from "./claims.js";
+export * from "./cose-key.js";
+export * from "./cose-sign1.js";
+export * from "./platform-claims.js";
+export * from "./problem.js";
+export * from "./profiles.js";
+export * from "./realm-claims.js";
