@@ -194,18 +194,18 @@ const EL3 = [
 /** The virtualisation interface: list registers and their control, swapped with the vCPU. */
 const ICH = ["ICH_HCR_EL2", "ICH_VMCR_EL2", "ICH_AP0R0_EL2", "ICH_AP1R0_EL2", ...range("ICH_LR", 16)] as const;
 
-/** The physical CPU interface. */
+/** The physical CPU interface. Both copies of ICC_CTLR_EL1 are views of ICC_CTLR_EL3. */
 const ICC = [
   "ICC_PMR_EL1",
-  "ICC_CTLR_EL1",
+  "ICC_BPR1_EL1_S",
   "ICC_CTLR_EL3",
   "ICC_BPR0_EL1",
-  "ICC_BPR1_EL1",
+  "ICC_BPR1_EL1", // the Non-secure copy
   "ICC_IGRPEN0_EL1",
   "ICC_IGRPEN1_EL1", // the Non-secure copy
   "ICC_IGRPEN1_EL1_S",
   "ICC_AP0R0_EL1",
-  "ICC_AP1R0_EL1",
+  "ICC_AP1R0_EL1", // the Non-secure copy
   "ICC_AP1R0_EL1_S",
   "ICC_SPARE0",
 ] as const;

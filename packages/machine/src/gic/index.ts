@@ -1,0 +1,3 @@
+export * from "./cpu-interface.js";
+export * from "./distributor.js";
+export * from "./gic.js";
