@@ -1,1 +1,5 @@
-export {};
+export * from "./keys.js";
+export * from "./measurement.js";
+export * from "./mutate.js";
+export * from "./reference.js";
+export * from "./verify.js";
