@@ -1,3 +1,4 @@
+export * from "./explain.js";
 export * from "./keys.js";
 export * from "./measurement.js";
 export * from "./mutate.js";

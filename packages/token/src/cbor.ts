@@ -144,7 +144,11 @@ class Reader {
       const key = this.item(depth + 1);
       if (typeof key !== "number" && typeof key !== "bigint" && typeof key !== "string")
         return this.fail("cbor-key-type", "a map key is neither an integer nor text");
-      if (map.has(key)) this.fail("cbor-duplicate-key", `the map key ${String(key)} occurs twice`);
+      if (map.has(key))
+        this.fail(
+          "cbor-duplicate-key",
+          `the map key ${typeof key === "string" ? JSON.stringify(key) : key} occurs twice`,
+        );
       map.set(key, this.item(depth + 1));
     }
     return map;

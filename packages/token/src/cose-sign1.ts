@@ -89,7 +89,8 @@ export function decodeSign1(data: Uint8Array, what: string): Result<CoseSign1, T
   if (!(header.value instanceof Map)) return malformed("has a protected header that is not a map");
   const protectedHeader = header.value;
   for (const label of protectedHeader.keys())
-    if (unprotectedHeader.has(label)) return malformed(`has the header ${label} both protected and unprotected`);
+    if (unprotectedHeader.has(label))
+      return malformed(`has one header (${JSON.stringify(String(label))}) both protected and unprotected`);
   return success({ protectedBytes, protectedHeader, unprotectedHeader, payload, signature });
 }
 
