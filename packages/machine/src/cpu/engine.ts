@@ -73,7 +73,8 @@ export const Access = {
 /**
  * Implemented by the machine; called by the engine for one PE, `base` being the host address of that PE's state. Before
  * each of these calls the engine has stored PC (of the instruction itself), the general registers, the flags and BUDGET, so
- * that the state is the architectural state at the instruction's start. 64-bit values pass as two i32 halves.
+ * that the state is the architectural state at the instruction's start. 64-bit values pass as two halves. All
+ * arguments are unsigned numbers.
  *
  * The clock: the BUDGET stored before a call does not yet count the instruction at PC. The engine counts it (BUDGET - 1)
  * when it completes: after NEXT, or when fetch, load, store and modify did not take an exception. After JUMP and LEAVE,

@@ -1,4 +1,5 @@
 export * from "./engine.js";
 export * from "./flags.js";
+export { createInterpreter, generateInterpreter } from "./interpreter/index.js";
 export * from "./state.js";
 export { WASM_PAGE_SIZE, Wasm, type WasmMemory } from "./wasm/api.js";

@@ -1,0 +1,477 @@
+/**
+ * The interpreter's side of `Context`: operands come out of the instruction word, registers lie in the PE's state.
+ * `LoopContext` emits handlers of the loop, `CalledContext` functions of their own for rare rows.
+ */
+import { invariant } from "@realmbox/abi";
+import { Access } from "../engine.js";
+import { FlagKind } from "../flags.js";
+import type { Context, DataAccess, TableName } from "../rows/context.js";
+import {
+  add,
+  and,
+  type Expr,
+  type ExprType,
+  emit,
+  type Field,
+  i32,
+  i64,
+  leaf,
+  or,
+  shl,
+  shrS,
+  shrU,
+  sub,
+  wrap,
+  zext,
+} from "../rows/expr.js";
+import type { FieldPlace, Row } from "../rows/row.js";
+import { offsetOf, R } from "../state.js";
+import type { CodeWriter, Label, Op } from "../wasm/code.js";
+import type { Candidate } from "./decode.js";
+import { emitCondition, Slow, tlbEntry } from "./helpers.js";
+import { TABLES } from "./tables.js";
+
+/** Functions that handlers call. */
+export interface Helpers {
+  /** `slowAccess` of helpers.ts. */
+  readonly access: number;
+  /** (base, code) → 0 or 1: `emitCondition` as a function. */
+  readonly condition: number;
+}
+
+/** Byte offset of slot 31 within the register file. */
+const SLOT_31 = 31 * 8;
+const XZR = offsetOf("XZR");
+invariant(R.X0 === 0 && R.XZR === 31 && R.SP === 32, "the state begins with X0..X30, XZR, SP");
+
+/** i32 and i64 locals of one function, reused by every handler in it. */
+export class TemporaryPool {
+  private readonly locals: Record<ExprType, number[]> = { i32: [], i64: [] };
+  private readonly used: Record<ExprType, number> = { i32: 0, i64: 0 };
+  private readonly code: CodeWriter;
+
+  constructor(code: CodeWriter) {
+    this.code = code;
+  }
+
+  take(type: ExprType): number {
+    const index = this.used[type]++;
+    return (this.locals[type][index] ??= this.code.local(type));
+  }
+
+  release(): void {
+    this.used.i32 = 0;
+    this.used.i64 = 0;
+  }
+}
+
+abstract class InterpreterContext implements Context {
+  protected readonly code: CodeWriter;
+  protected readonly helpers: Helpers;
+  protected readonly base_: number;
+  protected readonly insn: number;
+  private readonly pool: TemporaryPool;
+  /** Bits of SP that must be zero, when the base register of this instruction is SP; else 0. */
+  private spMisalignment: Expr | undefined;
+
+  constructor(code: CodeWriter, helpers: Helpers, pool: TemporaryPool, locals: { base: number; insn: number }) {
+    this.code = code;
+    this.helpers = helpers;
+    this.pool = pool;
+    this.base_ = locals.base;
+    this.insn = locals.insn;
+  }
+
+  abstract pc(): Expr;
+  abstract branch(offset: Expr): void;
+  abstract jump(target: Expr): void;
+  abstract system(): void;
+  /** BUDGET - 1 less BUDGET_HELD, as the slow path wants it. */
+  protected abstract left(): Expr;
+  /** After the slow path: takes over what the host did to the budget, and leaves if `host` is 0. */
+  protected abstract afterSlowAccess(host: number): void;
+
+  /** Starts the next row: its operands. */
+  fields(row: Row, shape: Candidate["shape"]): Record<string, number | Field> {
+    this.pool.release();
+    this.spMisalignment = undefined;
+    return Object.fromEntries(
+      Object.entries(row.fields).map(([name, place]) => [name, shape[name] ?? this.field(place)]),
+    );
+  }
+
+  private word(): Expr {
+    return leaf("i32", (code) => code.localGet(this.insn));
+  }
+
+  private field(place: FieldPlace): Field {
+    const { lo, width, signed } = place;
+    const value = signed
+      ? shrS(shl(this.word(), 32 - lo - width), 32 - width)
+      : and(shrU(this.word(), lo), lo + width === 32 ? -1 : 2 ** width - 1);
+    return { op: "leaf", type: "i32", emit: (code) => emit(code, value), lo, width };
+  }
+
+  private state(): Expr {
+    return leaf("i32", (code) => code.localGet(this.base_));
+  }
+
+  /** The register number times 8, out of the word by one shift and one mask. */
+  private slot({ lo, width }: Field): Expr {
+    invariant(width === 5, "a register field has five bits");
+    const shifted = lo >= 3 ? shrU(this.word(), lo - 3) : shl(this.word(), 3 - lo);
+    return and(shifted, SLOT_31);
+  }
+
+  private load(op: keyof typeof Op, type: ExprType, address: Expr, offset: number, align: number): Expr {
+    return leaf(type, (code) => {
+      emit(code, address);
+      code.memory(op, offset, align);
+    });
+  }
+
+  private store(op: keyof typeof Op, address: Expr, value: Expr, offset: number, align: number): void {
+    emit(this.code, address);
+    emit(this.code, value);
+    this.code.memory(op, offset, align);
+  }
+
+  private getSlot(sf: number, slot: Expr): Expr {
+    const address = add(this.state(), slot);
+    return sf ? this.load("i64_load", "i64", address, 0, 3) : this.load("i32_load", "i32", address, 0, 2);
+  }
+
+  private setSlot(sf: number, slot: Expr, value: Expr): void {
+    invariant(value.type === (sf ? "i64" : "i32"), "a register takes a value of its width");
+    this.store("i64_store", add(this.state(), slot), sf ? value : zext(value), 0, 3);
+  }
+
+  get(sf: number, r: Field): Expr {
+    return this.getSlot(sf, this.slot(r));
+  }
+
+  set(sf: number, r: Field, value: Expr): void {
+    this.setSlot(sf, this.slot(r), value);
+    this.store("i64_store", this.state(), i64(0), XZR, 3);
+  }
+
+  /** The slot after XZR when the number is 31. */
+  private spSlot(r: Field): Expr {
+    const slot = this.tmp(this.slot(r));
+    return add(slot, shl(this.isSlot31(slot), 3));
+  }
+
+  private isSlot31(slot: Expr): Expr {
+    return { op: "eq", type: "i32", args: [slot, i32(SLOT_31)] };
+  }
+
+  getsp(sf: number, r: Field): Expr {
+    return this.getSlot(sf, this.spSlot(r));
+  }
+
+  setsp(sf: number, r: Field, value: Expr): void {
+    this.setSlot(sf, this.spSlot(r), value);
+  }
+
+  getOdd(sf: number, r: Field): Expr {
+    return this.getSlot(sf, or(this.slot(r), 8));
+  }
+
+  setOdd(sf: number, r: Field, value: Expr): void {
+    this.setSlot(sf, or(this.slot(r), 8), value);
+    this.store("i64_store", this.state(), i64(0), XZR, 3);
+  }
+
+  link(value: Expr): void {
+    this.store("i64_store", this.state(), value, offsetOf("X30"), 3);
+  }
+
+  tmp(value: Expr): Expr {
+    const local = this.pool.take(value.type);
+    emit(this.code, value);
+    this.code.localSet(local);
+    return leaf(value.type, (code) => code.localGet(local));
+  }
+
+  table(name: TableName, index: Expr): Expr {
+    const { address, log2 } = TABLES[name];
+    const [op, type] = log2 === 3 ? (["i64_load", "i64"] as const) : (["i32_load", "i32"] as const);
+    return this.load(op, type, shl(index, log2), address, log2);
+  }
+
+  // Flags
+
+  /** 32-bit operands shifted up give the flags of the 32-bit operation. */
+  private widened(value: Expr): Expr {
+    return value.type === "i64" ? value : shl(zext(value), 32);
+  }
+
+  setFlags(kind: "sub" | "add" | "logic", a: Expr, b?: Expr): void {
+    const value = { sub: FlagKind.SUB, add: FlagKind.ADD, logic: FlagKind.LOGIC }[kind];
+    this.store("i64_store", this.state(), this.widened(a), offsetOf("NZCV_A"), 3);
+    if (b) this.store("i64_store", this.state(), this.widened(b), offsetOf("NZCV_B"), 3);
+    this.store("i32_store", this.state(), i32(value), offsetOf("NZCV_KIND"), 2);
+  }
+
+  setNzcv(packed: Expr): void {
+    this.store("i64_store", this.state(), zext(packed), offsetOf("NZCV_A"), 3);
+    this.store("i32_store", this.state(), i32(FlagKind.PACKED), offsetOf("NZCV_KIND"), 2);
+  }
+
+  setFlagsIf(condition: Expr, kind: "sub" | "add", a: Expr, b: Expr, packed: Expr): void {
+    emit(this.code, condition);
+    this.code.if();
+    this.setFlags(kind, a, b);
+    this.code.else();
+    this.setNzcv(packed);
+    this.code.end();
+  }
+
+  condition(cc: Expr): Expr {
+    return leaf("i32", (code) => {
+      code.localGet(this.base_);
+      emit(code, cc);
+      code.call(this.helpers.condition);
+    });
+  }
+
+  // Memory
+
+  base(n: Field): Expr {
+    const slot = this.tmp(this.slot(n));
+    const isSp = this.tmp(this.isSlot31(slot));
+    const value = this.tmp(this.getSlot(1, add(slot, shl(isSp, 3))));
+    this.spMisalignment = and(wrap(value), sub(shl(isSp, 4), isSp));
+    return value;
+  }
+
+  /** The host address of an access: inline by the TLB, or by the slow path. `va` is a temporary. */
+  private resolve(va: Expr, access: DataAccess, kind: number, beforeSlow: () => void): Expr {
+    const { code } = this;
+    const { size, align = size, flags = 0 } = access;
+    const write = kind === Slow.LOAD ? 0 : Access.WRITE;
+    const needsAlignment = (flags & (Access.ORDERED | Access.ATOMIC)) !== 0;
+    const always = (flags & Access.UNPRIVILEGED) !== 0;
+    const noBase = this.spMisalignment === undefined ? Slow.NO_BASE : 0;
+    const description =
+      size | ((flags | write) << 8) | kind | noBase | (always ? Slow.ALWAYS : 0) | ((align - 1) << 24);
+    const host = this.pool.take("i32");
+    const pushSlow = () => {
+      beforeSlow();
+      for (const e of [this.state(), va, i32(description), this.word(), this.pc(), this.left()]) emit(code, e);
+      code.call(this.helpers.access);
+      code.localSet(host);
+      this.afterSlowAccess(host);
+    };
+    const result = leaf("i32", (into) => into.localGet(host));
+    if (always) {
+      pushSlow();
+      return result;
+    }
+
+    // Bits that spoil the comparison with the tag, whose low 12 bits are zero.
+    let spoilers: Expr = this.spMisalignment ?? i32(0);
+    if (align > 1) {
+      const low = and(wrap(va), align - 1);
+      const checked = sub(0, this.load("i32_load", "i32", this.state(), offsetOf("ALIGN_CHECK"), 2));
+      spoilers = or(spoilers, needsAlignment ? low : and(low, checked));
+    }
+    const entry = this.pool.take("i32");
+    const vaLocal = this.pool.take("i64");
+    emit(code, va);
+    code.localSet(vaLocal);
+    tlbEntry(code, this.base_, kind === Slow.LOAD ? "TLB_READ" : "TLB_WRITE", vaLocal);
+    code.localTee(entry);
+    code.memory("i64_load", 0, 3);
+    emit(code, or(and(add(va, size - 1), ~0xfffn), zext(spoilers)));
+    code.op("i64_eq");
+    code.if();
+    emit(code, wrap(va));
+    code.localGet(entry);
+    code.memory("i32_load", 8, 2);
+    code.op("i32_add");
+    code.localSet(host);
+    code.else();
+    pushSlow();
+    code.end();
+    return result;
+  }
+
+  read(va: Expr, access: DataAccess): Expr {
+    return this.resolve(va, access, Slow.LOAD, () => {});
+  }
+
+  modify(va: Expr, access: DataAccess): Expr {
+    return this.resolve(va, access, Slow.MODIFY, () => {});
+  }
+
+  write(va: Expr, access: DataAccess, values: readonly Expr[]): void {
+    const bytes = access.size / values.length;
+    const data = values.map((value) => this.tmp(value));
+    const scratch = offsetOf("SCRATCH0");
+    const toScratch = () => {
+      for (const [i, value] of data.entries()) this.poke(this.state(), bytes, value, scratch + i * bytes);
+    };
+    const host = this.resolve(va, access, Slow.STORE, toScratch);
+    for (const [i, value] of data.entries()) this.poke(host, bytes, value, i * bytes);
+  }
+
+  peek(host: Expr, size: number, type: ExprType, options: { signed?: boolean; offset?: number } = {}): Expr {
+    const op =
+      size === (type === "i64" ? 8 : 4) ? `${type}_load` : `${type}_load${size * 8}_${options.signed ? "s" : "u"}`;
+    return this.load(op as keyof typeof Op, type, host, options.offset ?? 0, 0);
+  }
+
+  poke(host: Expr, size: number, value: Expr, offset = 0): void {
+    const op = size === (value.type === "i64" ? 8 : 4) ? `${value.type}_store` : `${value.type}_store${size * 8}`;
+    this.store(op as keyof typeof Op, host, value, offset, 0);
+  }
+
+  monitor(host: Expr, size: number): void {
+    this.store("i32_store", this.state(), host, offsetOf("EXCL_HOST"), 2);
+    this.store("i32_store", this.state(), i32(size), offsetOf("EXCL_SIZE"), 2);
+  }
+
+  clearMonitor(): void {
+    this.store("i32_store", this.state(), i32(0), offsetOf("EXCL_HOST"), 2);
+  }
+
+  monitorHolds(host: Expr, size: number): Expr {
+    const held = (name: "EXCL_HOST" | "EXCL_SIZE") => this.load("i32_load", "i32", this.state(), offsetOf(name), 2);
+    const equal = (a: Expr, b: Expr): Expr => ({ op: "eq", type: "i32", args: [a, b] });
+    return and(equal(held("EXCL_HOST"), host), equal(held("EXCL_SIZE"), i32(size)));
+  }
+
+  when(condition: Expr, body: () => void): void {
+    emit(this.code, condition);
+    this.code.if();
+    body();
+    this.code.end();
+  }
+
+  protected loadState(name: "PC" | "BUDGET"): Expr {
+    return name === "PC"
+      ? this.load("i64_load", "i64", this.state(), offsetOf(name), 3)
+      : this.load("i32_load", "i32", this.state(), offsetOf(name), 2);
+  }
+}
+
+/** Locals of the interpreter's loop, and the places that handlers end at. */
+export interface LoopSites {
+  /** i32: host address of the instruction. */
+  readonly pointer: number;
+  /** i64: PC minus `pointer`. */
+  readonly pcOffset: number;
+  /** i32: BUDGET less BUDGET_HELD, and less 1 during an instruction. */
+  readonly left: number;
+  /** i32: for `branchTo`, bytes from this instruction. */
+  readonly branchOffset: number;
+  /** i64: for `jumpTo`, the address. */
+  readonly target: number;
+  readonly branchTo: Label;
+  readonly jumpTo: Label;
+  /** Goes on where the state says. */
+  readonly refetch: Label;
+  /** Leaves the instruction to the host. */
+  readonly toHost: Label;
+}
+
+/** Handlers in the loop. */
+export class LoopContext extends InterpreterContext {
+  private readonly sites: LoopSites;
+
+  constructor(
+    code: CodeWriter,
+    helpers: Helpers,
+    pool: TemporaryPool,
+    locals: { base: number; insn: number },
+    sites: LoopSites,
+  ) {
+    super(code, helpers, pool, locals);
+    this.sites = sites;
+  }
+
+  pc(): Expr {
+    const { pointer, pcOffset } = this.sites;
+    return add(
+      leaf("i64", (code) => code.localGet(pcOffset)),
+      zext(leaf("i32", (code) => code.localGet(pointer))),
+    );
+  }
+
+  branch(offset: Expr): void {
+    emit(this.code, offset);
+    this.code.localSet(this.sites.branchOffset);
+    this.code.br(this.sites.branchTo);
+  }
+
+  jump(target: Expr): void {
+    emit(this.code, target);
+    this.code.localSet(this.sites.target);
+    this.code.br(this.sites.jumpTo);
+  }
+
+  system(): void {
+    this.code.br(this.sites.toHost);
+  }
+
+  /** Inline: conditional branches are too frequent for a call. */
+  override condition(cc: Expr): Expr {
+    return leaf("i32", (code) => emitCondition(code, this.base_, () => emit(code, cc)));
+  }
+
+  protected left(): Expr {
+    return leaf("i32", (code) => code.localGet(this.sites.left));
+  }
+
+  protected afterSlowAccess(host: number): void {
+    emit(this.code, sub(this.loadState("BUDGET"), 1));
+    this.code.localSet(this.sites.left);
+    this.code.localGet(host);
+    this.code.op("i32_eqz");
+    this.code.brIf(this.sites.refetch);
+  }
+}
+
+/** What a function of a rare row returns. */
+export const Called = {
+  /** The state says where to go on: an exception has been taken. */
+  REFETCH: 0,
+  /** Done; the next instruction follows. BUDGET does not count this one yet. */
+  DONE: 1,
+  /** No row matches: the host's. */
+  TO_HOST: 2,
+} as const;
+
+/** Functions (base, insn) → Called. PC and BUDGET are in the state. */
+export class CalledContext extends InterpreterContext {
+  pc(): Expr {
+    return this.loadState("PC");
+  }
+
+  branch(): never {
+    throw new Error("invariant broken: a rare row does not branch");
+  }
+
+  jump(): never {
+    return this.branch();
+  }
+
+  system(): void {
+    this.code.i32(Called.TO_HOST);
+    this.code.op("return");
+  }
+
+  protected left(): Expr {
+    return sub(this.loadState("BUDGET"), 1);
+  }
+
+  protected afterSlowAccess(host: number): void {
+    this.code.localGet(host);
+    this.code.op("i32_eqz");
+    this.code.if();
+    this.code.i32(Called.REFETCH);
+    this.code.op("return");
+    this.code.end();
+  }
+}

@@ -1,0 +1,32 @@
+/** The interpreter as an `Engine`. */
+import type { Engine, EngineHost } from "../engine.js";
+import { Wasm, type WasmMemory } from "../wasm/api.js";
+
+export { generateInterpreter } from "./generate.js";
+
+/**
+ * Instantiates the interpreter over the machine's memory; this fills the first ENGINE_TABLES_SIZE bytes of it.
+ * `module` are the bytes of `generateInterpreter`. One engine serves all PEs of the machine.
+ */
+export function createInterpreter(options: {
+  readonly memory: WasmMemory;
+  readonly host: EngineHost;
+  readonly module: Uint8Array;
+}): Engine {
+  const { memory, host, module } = options;
+  // WebAssembly hands i32 over as signed numbers; addresses and instruction words are unsigned to the host.
+  const access =
+    (call: EngineHost["load"]): EngineHost["load"] =>
+    (base, vaLo, vaHi, size, flags, insn) =>
+      call.call(host, base >>> 0, vaLo >>> 0, vaHi >>> 0, size, flags, insn >>> 0);
+  const imports: EngineHost = {
+    fetch: (base) => host.fetch(base >>> 0),
+    load: access(host.load),
+    store: access(host.store),
+    modify: access(host.modify),
+    system: (base, insn) => host.system(base >>> 0, insn >>> 0),
+    misaligned: (base, kind) => host.misaligned(base >>> 0, kind),
+  };
+  const instance = new Wasm.Instance(new Wasm.Module(module), { realmbox: { memory, ...imports } });
+  return { run: instance.exports.run as Engine["run"] };
+}

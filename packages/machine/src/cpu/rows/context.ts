@@ -1,0 +1,86 @@
+/**
+ * What the meaning of an instruction is built with: the machine as a row sees it. The interpreter generator and the
+ * translator implement it.
+ *
+ * Rules for authors of rows:
+ *  1. A value field is never tested with a JavaScript `if`; shape fields are plain numbers and may be.
+ *  2. Anything used twice, or used after a register write, goes through `tmp`.
+ *  3. Commit rule: accesses that can fault come before the first register write; write-back of the base comes last. Then
+ *     the registers are the architectural state at every instruction boundary, and exceptions are precise.
+ *  4. Register 31 has two readers: `get` (zero) and `getsp` (stack pointer). The row says which.
+ *  5. `sf` 0 means i32 nodes and zero extension at the write; 1 means i64 nodes.
+ */
+import type { Expr, ExprType, Field } from "./expr.js";
+
+/** A data access. */
+export interface DataAccess {
+  /** Bytes of the whole access: 1 to 16. */
+  readonly size: number;
+  /** Alignment that SCTLR_ELx.A asks for, bytes; the default is `size`. Pairs have their element's. */
+  readonly align?: number;
+  /** `Access` flags, besides READ and WRITE. */
+  readonly flags?: number;
+}
+
+/** Names of the tables in the engine's part of the memory. */
+export type TableName = "bitmask" | "crc32" | "crc32c";
+
+export interface Context {
+  // Registers
+  /** Register `r`, 31 = zero. */
+  get(sf: number, r: Field): Expr;
+  set(sf: number, r: Field, value: Expr): void;
+  /** Register `r`, 31 = stack pointer. */
+  getsp(sf: number, r: Field): Expr;
+  setsp(sf: number, r: Field, value: Expr): void;
+  /** Register `r | 1`: the second of a pair of the CASP kind. */
+  getOdd(sf: number, r: Field): Expr;
+  setOdd(sf: number, r: Field, value: Expr): void;
+  /** X30 = `value`. */
+  link(value: Expr): void;
+  /** Evaluates now; the node returned may be used any number of times. */
+  tmp(value: Expr): Expr;
+  /** Address of this instruction. */
+  pc(): Expr;
+  /** An entry of a table: i64 of "bitmask", i32 of the CRC tables. */
+  table(name: TableName, index: Expr): Expr;
+
+  // Flags
+  /** NZCV of a - b, a + b, or of the logical result a. Operands are i32 or i64 and decide the width. */
+  setFlags(kind: "sub" | "add", a: Expr, b: Expr): void;
+  setFlags(kind: "logic", a: Expr): void;
+  /** NZCV = bits 31:28 of an i32. */
+  setNzcv(packed: Expr): void;
+  /** If `condition`: flags of a - b (or a + b), else bits 31:28 of `packed`. */
+  setFlagsIf(condition: Expr, kind: "sub" | "add", a: Expr, b: Expr, packed: Expr): void;
+  /** Whether condition code `cc` (i32, 4 bits) holds: 0 or 1. */
+  condition(cc: Expr): Expr;
+
+  // Memory: virtual addresses are i64; host addresses, good until the end of the instruction, are i32.
+  /** The base register of an access, 31 = SP: it takes part in the SP alignment check. */
+  base(n: Field): Expr;
+  /** Where `size` bytes can be read. Faults here. */
+  read(va: Expr, access: DataAccess): Expr;
+  /** Stores the values (i32 or i64), each `size / values.length` bytes. Faults here, before anything is stored. */
+  write(va: Expr, access: DataAccess, values: readonly Expr[]): void;
+  /** Where `size` bytes can be read and written. Faults here. */
+  modify(va: Expr, access: DataAccess): Expr;
+  /** The `size` bytes at a host address (plus `offset`), sign or zero extended to `type`. */
+  peek(host: Expr, size: number, type: ExprType, options?: { signed?: boolean; offset?: number }): Expr;
+  poke(host: Expr, size: number, value: Expr, offset?: number): void;
+  /** Exclusive monitor: set to `host` and `size` bytes. */
+  monitor(host: Expr, size: number): void;
+  clearMonitor(): void;
+  /** Whether the monitor holds exactly `host` and `size`: 0 or 1. */
+  monitorHolds(host: Expr, size: number): Expr;
+
+  // Control
+  /** Runs `body` when the i32 is not zero. */
+  when(condition: Expr, body: () => void): void;
+  /** PC + offset (i32, bytes). Ends the instruction. */
+  branch(offset: Expr): void;
+  /** Goes to a virtual address. Ends the instruction. */
+  jump(target: Expr, kind: "indirect" | "call" | "return"): void;
+  /** Leaves the instruction to `EngineHost.system`. Must be all that the instruction does. */
+  system(): void;
+}

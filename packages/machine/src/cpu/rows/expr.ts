@@ -1,0 +1,230 @@
+/**
+ * Expression nodes: what the meaning of an instruction is written in. A row's `sem` builds them once; the interpreter
+ * generator emits them with operands taken out of the instruction word, the translator with operands folded in.
+ *
+ * Nodes are pure. Constructors fold what is constant. Operations are those of WebAssembly: shift counts are taken modulo
+ * the width, and a division must not meet its trapping operands (use `choose` around it).
+ */
+import { invariant } from "@realmbox/abi";
+import type { CodeWriter } from "../wasm/code.js";
+
+export type ExprType = "i32" | "i64";
+
+type BinaryOp =
+  | ("add" | "sub" | "mul" | "div_s" | "div_u" | "and" | "or" | "xor" | "shl" | "shr_s" | "shr_u" | "rotr")
+  | CompareOp;
+type CompareOp = "eq" | "ne" | "lt_s" | "lt_u" | "gt_s" | "gt_u" | "le_s" | "le_u" | "ge_s" | "ge_u";
+type UnaryOp = "clz" | "eqz" | "extend8_s" | "extend16_s" | "extend32_s";
+
+export type Expr =
+  | { readonly op: "const"; readonly type: ExprType; readonly value: bigint }
+  | { readonly op: BinaryOp; readonly type: ExprType; readonly args: readonly [Expr, Expr] }
+  | { readonly op: UnaryOp | "wrap" | "zext" | "sext"; readonly type: ExprType; readonly arg: Expr }
+  /** Both arms are evaluated. */
+  | { readonly op: "select"; readonly type: ExprType; readonly condition: Expr; readonly args: readonly [Expr, Expr] }
+  /** Only the chosen arm is evaluated. */
+  | { readonly op: "choose"; readonly type: ExprType; readonly condition: Expr; readonly args: readonly [Expr, Expr] }
+  /** Something of the context: a register, a temporary, a bit field of the word, a load. */
+  | Leaf;
+
+export interface Leaf {
+  readonly op: "leaf";
+  readonly type: ExprType;
+  readonly emit: (code: CodeWriter) => void;
+}
+
+/** A value field of the encoding: a register number or an immediate, as an i32. */
+export interface Field extends Leaf {
+  readonly lo: number;
+  readonly width: number;
+}
+
+/** Plain numbers are accepted next to a node and take its type. */
+export type Operand = Expr | number | bigint;
+
+export const constant = (type: ExprType, value: number | bigint): Expr => ({
+  op: "const",
+  type,
+  value: type === "i32" ? BigInt.asIntN(32, BigInt(value)) : BigInt.asIntN(64, BigInt(value)),
+});
+export const i32 = (value: number | bigint): Expr => constant("i32", value);
+export const i64 = (value: number | bigint): Expr => constant("i64", value);
+
+const isExpr = (operand: Operand): operand is Expr => typeof operand === "object";
+const isConst = (e: Expr): e is Extract<Expr, { op: "const" }> => e.op === "const";
+const hasValue = (e: Expr, value: bigint): boolean => e.op === "const" && e.value === value;
+
+const COMPARES: readonly string[] = ["eq", "ne", "lt_s", "lt_u", "gt_s", "gt_u", "le_s", "le_u", "ge_s", "ge_u"];
+
+function evaluate(op: BinaryOp, type: ExprType, a: bigint, b: bigint): bigint | undefined {
+  const bits = type === "i32" ? 32 : 64;
+  const unsigned = (value: bigint) => BigInt.asUintN(bits, value);
+  const count = unsigned(b) % BigInt(bits);
+  switch (op) {
+    case "add":
+      return a + b;
+    case "sub":
+      return a - b;
+    case "mul":
+      return a * b;
+    case "and":
+      return a & b;
+    case "or":
+      return a | b;
+    case "xor":
+      return a ^ b;
+    case "shl":
+      return a << count;
+    case "shr_s":
+      return a >> count;
+    case "shr_u":
+      return unsigned(a) >> count;
+    case "eq":
+      return a === b ? 1n : 0n;
+    case "ne":
+      return a !== b ? 1n : 0n;
+    default:
+      return undefined;
+  }
+}
+
+function binary(op: BinaryOp, left: Operand, right: Operand): Expr {
+  const typed = isExpr(left) ? left : isExpr(right) ? right : undefined;
+  invariant(typed !== undefined, "an operand is a node", op);
+  const { type } = typed;
+  const a = isExpr(left) ? left : constant(type, left);
+  const b = isExpr(right) ? right : constant(type, right);
+  invariant(a.type === b.type, "operands have one type", op);
+  const resultType = COMPARES.includes(op) ? "i32" : type;
+  if (isConst(a) && isConst(b)) {
+    const value = evaluate(op, type, a.value, b.value);
+    if (value !== undefined) return constant(resultType, value);
+  }
+  if ((op === "add" || op === "or" || op === "xor") && hasValue(a, 0n)) return b;
+  if (["add", "sub", "or", "xor", "shl", "shr_s", "shr_u", "rotr"].includes(op) && hasValue(b, 0n)) return a;
+  if (op === "and" && (hasValue(a, 0n) || hasValue(b, -1n))) return a;
+  if (op === "and" && (hasValue(b, 0n) || hasValue(a, -1n))) return b;
+  if (op === "mul" && hasValue(b, 1n)) return a;
+  return { op, type: resultType, args: [a, b] };
+}
+
+export const add = (a: Operand, b: Operand): Expr => binary("add", a, b);
+export const sub = (a: Operand, b: Operand): Expr => binary("sub", a, b);
+export const mul = (a: Operand, b: Operand): Expr => binary("mul", a, b);
+export const divS = (a: Operand, b: Operand): Expr => binary("div_s", a, b);
+export const divU = (a: Operand, b: Operand): Expr => binary("div_u", a, b);
+export const and = (a: Operand, b: Operand): Expr => binary("and", a, b);
+export const or = (a: Operand, b: Operand): Expr => binary("or", a, b);
+export const xor = (a: Operand, b: Operand): Expr => binary("xor", a, b);
+export const shl = (a: Operand, b: Operand): Expr => binary("shl", a, b);
+export const shrS = (a: Operand, b: Operand): Expr => binary("shr_s", a, b);
+export const shrU = (a: Operand, b: Operand): Expr => binary("shr_u", a, b);
+export const rotr = (a: Operand, b: Operand): Expr => binary("rotr", a, b);
+export const eq = (a: Operand, b: Operand): Expr => binary("eq", a, b);
+export const ne = (a: Operand, b: Operand): Expr => binary("ne", a, b);
+export const ltS = (a: Operand, b: Operand): Expr => binary("lt_s", a, b);
+export const ltU = (a: Operand, b: Operand): Expr => binary("lt_u", a, b);
+export const gtS = (a: Operand, b: Operand): Expr => binary("gt_s", a, b);
+export const gtU = (a: Operand, b: Operand): Expr => binary("gt_u", a, b);
+export const leU = (a: Operand, b: Operand): Expr => binary("le_u", a, b);
+export const geS = (a: Operand, b: Operand): Expr => binary("ge_s", a, b);
+export const geU = (a: Operand, b: Operand): Expr => binary("ge_u", a, b);
+
+const unary = (op: UnaryOp, arg: Expr, type: ExprType = arg.type): Expr => ({ op, type, arg });
+export const not = (a: Expr): Expr => xor(a, -1);
+export const neg = (a: Expr): Expr => sub(0, a);
+export const clz = (a: Expr): Expr => unary("clz", a);
+export const isZero = (a: Expr): Expr => unary("eqz", a, "i32");
+export const extend8 = (a: Expr): Expr => unary("extend8_s", a);
+export const extend16 = (a: Expr): Expr => unary("extend16_s", a);
+export const extend32 = (a: Expr): Expr => unary("extend32_s", a);
+
+/** i64 to i32: the low half. */
+export function wrap(a: Expr): Expr {
+  invariant(a.type === "i64", "wrap takes an i64");
+  if (isConst(a)) return i32(a.value);
+  if (a.op === "zext" || a.op === "sext") return a.arg;
+  return { op: "wrap", type: "i32", arg: a };
+}
+
+/** i32 to i64. */
+export function zext(a: Expr): Expr {
+  invariant(a.type === "i32", "zext takes an i32");
+  return isConst(a) ? i64(BigInt.asUintN(32, a.value)) : { op: "zext", type: "i64", arg: a };
+}
+
+/** i32 to i64, sign extended. */
+export function sext(a: Expr): Expr {
+  invariant(a.type === "i32", "sext takes an i32");
+  return isConst(a) ? i64(a.value) : { op: "sext", type: "i64", arg: a };
+}
+
+/** `condition` (i32) ? `a` : `b`, both evaluated. */
+export function select(condition: Expr, a: Expr, b: Expr): Expr {
+  invariant(a.type === b.type && condition.type === "i32", "select is well typed");
+  if (isConst(condition)) return condition.value !== 0n ? a : b;
+  return { op: "select", type: a.type, condition, args: [a, b] };
+}
+
+/** `condition` (i32) ? `a` : `b`, only one evaluated. */
+export function choose(condition: Expr, a: Expr, b: Expr): Expr {
+  invariant(a.type === b.type && condition.type === "i32", "choose is well typed");
+  if (isConst(condition)) return condition.value !== 0n ? a : b;
+  return { op: "choose", type: a.type, condition, args: [a, b] };
+}
+
+export const leaf = (type: ExprType, emit: (code: CodeWriter) => void): Leaf => ({ op: "leaf", type, emit });
+
+/** Emits the node: its value is on the stack afterwards. */
+export function emit(code: CodeWriter, e: Expr): void {
+  switch (e.op) {
+    case "const":
+      if (e.type === "i32") code.i32(Number(e.value));
+      else code.i64(e.value);
+      return;
+    case "leaf":
+      e.emit(code);
+      return;
+    case "wrap":
+      emit(code, e.arg);
+      code.op("i32_wrap_i64");
+      return;
+    case "zext":
+      emit(code, e.arg);
+      code.op("i64_extend_i32_u");
+      return;
+    case "sext":
+      emit(code, e.arg);
+      code.op("i64_extend_i32_s");
+      return;
+    case "clz":
+    case "eqz":
+    case "extend8_s":
+    case "extend16_s":
+      emit(code, e.arg);
+      code.op(`${e.arg.type}_${e.op}`);
+      return;
+    case "extend32_s":
+      emit(code, e.arg);
+      code.op("i64_extend32_s");
+      return;
+    case "select":
+      emit(code, e.args[0]);
+      emit(code, e.args[1]);
+      emit(code, e.condition);
+      code.op("select");
+      return;
+    case "choose":
+      emit(code, e.condition);
+      code.if(e.type);
+      emit(code, e.args[0]);
+      code.else();
+      emit(code, e.args[1]);
+      code.end();
+      return;
+    default:
+      emit(code, e.args[0]);
+      emit(code, e.args[1]);
+      code.op(`${e.args[0].type}_${e.op}`);
+  }
+}

@@ -1,0 +1,307 @@
+/**
+ * Emits WebAssembly function bodies: bytes into a growing buffer, with labels instead of relative branch depths.
+ * WebAssembly Core Specification 1.0 (plus sign extension and bulk memory), "Binary format, Instructions".
+ */
+import { invariant } from "@realmbox/abi";
+
+export const ValueType = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const;
+export type ValueTypeName = keyof typeof ValueType;
+
+/** One-byte opcodes without immediates, and the memory instructions. */
+export const Op = {
+  unreachable: 0x00,
+  return: 0x0f,
+  drop: 0x1a,
+  select: 0x1b,
+  i32_load: 0x28,
+  i64_load: 0x29,
+  i32_load8_s: 0x2c,
+  i32_load8_u: 0x2d,
+  i32_load16_s: 0x2e,
+  i32_load16_u: 0x2f,
+  i64_load8_s: 0x30,
+  i64_load8_u: 0x31,
+  i64_load16_s: 0x32,
+  i64_load16_u: 0x33,
+  i64_load32_s: 0x34,
+  i64_load32_u: 0x35,
+  i32_store: 0x36,
+  i64_store: 0x37,
+  i32_store8: 0x3a,
+  i32_store16: 0x3b,
+  i64_store8: 0x3c,
+  i64_store16: 0x3d,
+  i64_store32: 0x3e,
+  i32_eqz: 0x45,
+  i32_eq: 0x46,
+  i32_ne: 0x47,
+  i32_lt_s: 0x48,
+  i32_lt_u: 0x49,
+  i32_gt_s: 0x4a,
+  i32_gt_u: 0x4b,
+  i32_le_s: 0x4c,
+  i32_le_u: 0x4d,
+  i32_ge_s: 0x4e,
+  i32_ge_u: 0x4f,
+  i64_eqz: 0x50,
+  i64_eq: 0x51,
+  i64_ne: 0x52,
+  i64_lt_s: 0x53,
+  i64_lt_u: 0x54,
+  i64_gt_s: 0x55,
+  i64_gt_u: 0x56,
+  i64_le_s: 0x57,
+  i64_le_u: 0x58,
+  i64_ge_s: 0x59,
+  i64_ge_u: 0x5a,
+  i32_clz: 0x67,
+  i32_add: 0x6a,
+  i32_sub: 0x6b,
+  i32_mul: 0x6c,
+  i32_div_s: 0x6d,
+  i32_div_u: 0x6e,
+  i32_and: 0x71,
+  i32_or: 0x72,
+  i32_xor: 0x73,
+  i32_shl: 0x74,
+  i32_shr_s: 0x75,
+  i32_shr_u: 0x76,
+  i32_rotr: 0x78,
+  i64_clz: 0x79,
+  i64_add: 0x7c,
+  i64_sub: 0x7d,
+  i64_mul: 0x7e,
+  i64_div_s: 0x7f,
+  i64_div_u: 0x80,
+  i64_and: 0x83,
+  i64_or: 0x84,
+  i64_xor: 0x85,
+  i64_shl: 0x86,
+  i64_shr_s: 0x87,
+  i64_shr_u: 0x88,
+  i64_rotr: 0x8a,
+  i32_wrap_i64: 0xa7,
+  i64_extend_i32_s: 0xac,
+  i64_extend_i32_u: 0xad,
+  i32_extend8_s: 0xc0,
+  i32_extend16_s: 0xc1,
+  i64_extend8_s: 0xc2,
+  i64_extend16_s: 0xc3,
+  i64_extend32_s: 0xc4,
+} as const;
+
+const BLOCK = 0x02;
+const LOOP = 0x03;
+const IF = 0x04;
+const ELSE = 0x05;
+const END = 0x0b;
+const BR = 0x0c;
+const BR_IF = 0x0d;
+const BR_TABLE = 0x0e;
+const CALL = 0x10;
+const CALL_INDIRECT = 0x11;
+const LOCAL_GET = 0x20;
+const LOCAL_SET = 0x21;
+const LOCAL_TEE = 0x22;
+const I32_CONST = 0x41;
+const I64_CONST = 0x42;
+const EMPTY_BLOCK = 0x40;
+
+/** A growing byte buffer with the LEB128 forms of the binary format. */
+export class ByteWriter {
+  private buffer = new Uint8Array(1024);
+  length = 0;
+
+  private reserve(count: number): void {
+    if (this.length + count <= this.buffer.length) return;
+    const grown = new Uint8Array(Math.max(this.buffer.length * 2, this.length + count));
+    grown.set(this.buffer.subarray(0, this.length));
+    this.buffer = grown;
+  }
+
+  u8(byte: number): void {
+    if (this.length === this.buffer.length) this.reserve(1);
+    this.buffer[this.length++] = byte;
+  }
+
+  bytes(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.buffer.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  u32(value: number): void {
+    let rest = value >>> 0;
+    while (rest > 0x7f) {
+      this.u8((rest & 0x7f) | 0x80);
+      rest >>>= 7;
+    }
+    this.u8(rest);
+  }
+
+  s32(value: number): void {
+    let rest = value | 0;
+    while (rest < -64 || rest > 63) {
+      this.u8((rest & 0x7f) | 0x80);
+      rest >>= 7;
+    }
+    this.u8(rest & 0x7f);
+  }
+
+  s64(value: bigint): void {
+    let rest = BigInt.asIntN(64, value);
+    while (rest < -64n || rest > 63n) {
+      this.u8(Number(rest & 0x7fn) | 0x80);
+      rest >>= 7n;
+    }
+    this.u8(Number(rest & 0x7fn));
+  }
+
+  /** A name or other UTF-8 text (ASCII here) with its length. */
+  text(value: string): void {
+    this.u32(value.length);
+    for (let i = 0; i < value.length; i++) this.u8(value.charCodeAt(i));
+  }
+
+  /** A view of what has been written. */
+  result(): Uint8Array {
+    return this.buffer.subarray(0, this.length);
+  }
+}
+
+/** A place that branches can name: the end of a block or `if`, the start of a loop. */
+export interface Label {
+  readonly depth: number;
+}
+
+/** The body of one function. Locals are numbered: the parameters, then those that `local` declares. */
+export class CodeWriter extends ByteWriter {
+  private depth = 0;
+  private readonly localTypes: number[] = [];
+
+  private readonly paramCount: number;
+
+  constructor(paramCount: number) {
+    super();
+    this.paramCount = paramCount;
+  }
+
+  /** Declares a local; its index. */
+  local(type: ValueTypeName): number {
+    return this.paramCount + this.localTypes.push(ValueType[type]) - 1;
+  }
+
+  /** The body as the code section wants it: local declarations (runs of one type), code, end. */
+  body(): Uint8Array {
+    invariant(this.depth === 0, "all blocks are closed");
+    const out = new ByteWriter();
+    const runs: { type: number; count: number }[] = [];
+    for (const type of this.localTypes) {
+      const last = runs.at(-1);
+      if (last?.type === type) last.count++;
+      else runs.push({ type, count: 1 });
+    }
+    out.u32(runs.length);
+    for (const { type, count } of runs) {
+      out.u32(count);
+      out.u8(type);
+    }
+    out.bytes(this.result());
+    out.u8(END);
+    return out.result();
+  }
+
+  op(op: keyof typeof Op): void {
+    this.u8(Op[op]);
+  }
+
+  localGet(index: number): void {
+    this.u8(LOCAL_GET);
+    this.u32(index);
+  }
+
+  localSet(index: number): void {
+    this.u8(LOCAL_SET);
+    this.u32(index);
+  }
+
+  localTee(index: number): void {
+    this.u8(LOCAL_TEE);
+    this.u32(index);
+  }
+
+  i32(value: number): void {
+    this.u8(I32_CONST);
+    this.s32(value);
+  }
+
+  i64(value: bigint): void {
+    this.u8(I64_CONST);
+    this.s64(value);
+  }
+
+  /** A load or store. `align` is the log2 of the alignment promised; guest data promises none. */
+  memory(op: keyof typeof Op, offset = 0, align = 0): void {
+    this.u8(Op[op]);
+    this.u32(align);
+    this.u32(offset);
+  }
+
+  private open(opcode: number, type?: ValueTypeName): Label {
+    this.u8(opcode);
+    this.u8(type === undefined ? EMPTY_BLOCK : ValueType[type]);
+    return { depth: ++this.depth };
+  }
+
+  block(type?: ValueTypeName): Label {
+    return this.open(BLOCK, type);
+  }
+
+  loop(): Label {
+    return this.open(LOOP);
+  }
+
+  /** Takes the condition from the stack. */
+  if(type?: ValueTypeName): Label {
+    return this.open(IF, type);
+  }
+
+  else(): void {
+    this.u8(ELSE);
+  }
+
+  /** Closes the innermost block, loop or `if`. */
+  end(): void {
+    invariant(this.depth > 0, "a block is open");
+    this.depth--;
+    this.u8(END);
+  }
+
+  br(label: Label): void {
+    this.u8(BR);
+    this.u32(this.depth - label.depth);
+  }
+
+  brIf(label: Label): void {
+    this.u8(BR_IF);
+    this.u32(this.depth - label.depth);
+  }
+
+  brTable(labels: readonly Label[], otherwise: Label): void {
+    this.u8(BR_TABLE);
+    this.u32(labels.length);
+    for (const label of labels) this.u32(this.depth - label.depth);
+    this.u32(this.depth - otherwise.depth);
+  }
+
+  call(functionIndex: number): void {
+    this.u8(CALL);
+    this.u32(functionIndex);
+  }
+
+  callIndirect(typeIndex: number): void {
+    this.u8(CALL_INDIRECT);
+    this.u32(typeIndex);
+    this.u8(0);
+  }
+}
