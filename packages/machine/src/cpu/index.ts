@@ -1,3 +1,4 @@
+export { disassemble } from "./disassemble.js";
 export * from "./engine.js";
 export * from "./flags.js";
 export { createInterpreter, generateInterpreter } from "./interpreter/index.js";

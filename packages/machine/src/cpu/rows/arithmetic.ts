@@ -143,7 +143,7 @@ export const arithmeticRows = [
       const spUsed = n === 31 || (!s && d === 31);
       const plain = e === (f ? 3 : 2) && spUsed;
       const extension = plain ? (i === 0 ? "" : `, lsl #${i}`) : `, ${EXTENDS[e]}${i === 0 ? "" : ` #${i}`}`;
-      const second = `${reg((e & 3) === 3 ? 1 : 0, m)}${extension}`;
+      const second = `${reg(f && (e & 3) === 3 ? 1 : 0, m)}${extension}`;
       if (s && d === 31) return `${o ? "cmp" : "cmn"} ${regSP(f, n)}, ${second}`;
       return `${mnemonic(o, s)} ${s ? reg(f, d) : regSP(f, d)}, ${regSP(f, n)}, ${second}`;
     },
