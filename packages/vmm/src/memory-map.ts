@@ -4,13 +4,14 @@
  * and the virtual GIC. All addresses are IPAs; in a realm the devices are at the same IPAs, and the guest reaches them
  * through the unprotected half, that is with the top IPA bit set (the Host clears it before the VMM sees the access).
  *
- *   0x0000_0000  64 KiB          PCI I/O window (nothing behind it here)
+ *   0x0000_0000  64 KiB          PCI I/O window (nothing answers here)
  *   0x0100_0000  4 × 4 KiB       ns16550A 0 to 3, 8 registers each
  *   0x0101_0000  2 bytes         MC146818 RTC: index, data
  *   0x0300_0000  512 bytes each  virtio-mmio slots
  *   0x3FFF_0000 − cpus × 128 KiB GICv3 redistributors
  *   0x3FFF_0000  64 KiB          GICv3 distributor
- *   0x4000_0000  1 GiB           PCI configuration and memory (nothing behind it here)
+ *   0x4000_0000  256 MiB         PCI configuration space (ECAM), without a device
+ *   0x5000_0000  768 MiB         PCI memory window (nothing answers here)
  *   0x8000_0000                  RAM
  */
 
@@ -37,6 +38,12 @@ export const GIC_DIST_SIZE = 0x1_0000n;
 export const GIC_REDIST_SIZE = 0x2_0000n;
 /** The redistributors end where the distributor begins. */
 export const gicRedistBase = (cpus: number): bigint => GIC_DIST_BASE - BigInt(cpus) * GIC_REDIST_SIZE;
+
+export const PCI_IO_SIZE = 0x1_0000n;
+export const PCI_ECAM_BASE = 0x4000_0000n;
+export const PCI_ECAM_SIZE = 0x1000_0000n;
+export const PCI_MEMORY_BASE = 0x5000_0000n;
+export const PCI_MEMORY_SIZE = 0x3000_0000n;
 
 export const RAM_BASE = 0x8000_0000n;
 

@@ -1,8 +1,7 @@
 /**
- * The device tree of the guest's machine, node by node, in kvmtool's order and with its properties (arm/fdt.c, arm/gic.c,
- * arm/timer.c, hw/serial.c, hw/rtc.c, virtio/mmio.c). Devices come in the order in which they are registered: the UARTs,
- * the RTC, then virtio. One node of kvmtool's is left out: /pci, behind which this machine has nothing. A guest that found
- * it would probe a configuration space that answers a realm with external aborts.
+ * The device tree of the guest's machine, byte for byte as kvmtool writes it (arm/fdt.c, arm/gic.c, arm/timer.c,
+ * arm/pci.c, hw/serial.c, hw/rtc.c, virtio/mmio.c). Devices come in the order in which kvmtool registers them: the UARTs,
+ * the RTC, then virtio. /pci is there whether or not a device is behind it.
  */
 import { indexOfMpidr, mpidrOfIndex, PSCI_FID } from "@realmbox/abi";
 import { type ConfigError, failure, type Result, success } from "../error.js";
@@ -14,6 +13,11 @@ import {
   GIC_REDIST_SIZE,
   GIC_SPI_BASE,
   gicRedistBase,
+  PCI_ECAM_BASE,
+  PCI_ECAM_SIZE,
+  PCI_IO_SIZE,
+  PCI_MEMORY_BASE,
+  PCI_MEMORY_SIZE,
   RTC_BASE,
   RTC_SIZE,
   UART_COUNT,
@@ -45,21 +49,29 @@ const TRIGGER = { EDGE_RISING: 1, LEVEL_HIGH: 4, LEVEL_LOW: 8 } as const;
 /** PPIs of the secure physical, non-secure physical, virtual and hypervisor timer. */
 const TIMER_PPIS = [13, 14, 11, 10];
 const PMU_PPI = 7;
+/** First cell of a PCI address: which space. PCI Bus Binding to Open Firmware, "Physical Address Formats". */
+const PCI_SPACE = { IO: 0x0100_0000, MEMORY: 0x0200_0000 } as const;
 
 /** MPIDR_EL1's affinity fields of a vCPU, as KVM gives them out; REC order is the same. */
 export const mpidrOfCpu = (cpu: number): bigint => mpidrOfIndex(cpu) & 0xff_00ff_ffffn;
 export const cpuOfMpidr = indexOfMpidr;
 
-/** The packed tree, padded with zeros to its 64 KiB buffer. */
+/**
+ * The tree as it lies in guest memory: 64 KiB, all of which is measured. Behind the packed blob are zeros, but for eight
+ * bytes: kvmtool lets libfdt write the tree with its reservation block at 48 and then pack it in place, to 40, so that
+ * the blob's last eight bytes remain where they were.
+ */
 export function machineTree(options: MachineTreeOptions): Result<Uint8Array, ConfigError> {
   const tree = writeTree(options);
-  if (tree.length > FDT_SIZE_MAX) {
+  if (tree.length + PACKED_AWAY > FDT_SIZE_MAX) {
     return failure("device-tree-too-large", `the device tree has ${tree.length} bytes; ${FDT_SIZE_MAX} is the most`);
   }
   const buffer = new Uint8Array(FDT_SIZE_MAX);
   buffer.set(tree);
+  buffer.set(tree.subarray(-PACKED_AWAY), tree.length);
   return success(buffer);
 }
+const PACKED_AWAY = 8;
 
 function writeTree(options: MachineTreeOptions): Uint8Array {
   const { cpus, ram, realm } = options;
@@ -140,6 +152,27 @@ function writeTree(options: MachineTreeOptions): Uint8Array {
       .cells("interrupts", INTERRUPT.SPI, virtioIntid(slot) - GIC_SPI_BASE, TRIGGER.EDGE_RISING)
       .endNode();
   }
+
+  const high = (value: bigint) => Number(value >> 32n);
+  const low = (value: bigint) => Number(value & 0xffff_ffffn);
+  fdt
+    .beginNode("pci")
+    .strings("device_type", "pci")
+    .cells("#address-cells", 3)
+    .cells("#size-cells", 2)
+    .cells("#interrupt-cells", 1)
+    .strings("compatible", "pci-host-ecam-generic")
+    .property("dma-coherent")
+    .cells("bus-range", 0, 0)
+    .u64s("reg", PCI_ECAM_BASE, PCI_ECAM_SIZE)
+    .cells(
+      "ranges",
+      ...[PCI_SPACE.IO, 0, 0, 0, 0, high(PCI_IO_SIZE), low(PCI_IO_SIZE)],
+      ...[PCI_SPACE.MEMORY, 0, low(PCI_MEMORY_BASE), high(PCI_MEMORY_BASE), low(PCI_MEMORY_BASE)],
+      ...[high(PCI_MEMORY_SIZE), low(PCI_MEMORY_SIZE)],
+    )
+    .property("interrupt-map")
+    .endNode();
 
   // Linux looks for the RSI only behind an SMC conduit; a normal VM has no EL3 to call.
   fdt

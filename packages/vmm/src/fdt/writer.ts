@@ -17,7 +17,18 @@ export const FDT_HEADER_SIZE = 40;
 export const FDT_VERSION = 17;
 export const FDT_COMPATIBLE_VERSION = 16;
 
-const ascii = (text: string): number[] => Array.from(text, (char) => char.charCodeAt(0));
+/** Text as UTF-8, without a TextEncoder: that is no part of the language. A lone surrogate becomes U+FFFD. */
+export function utf8(text: string): number[] {
+  return Array.from(text).flatMap((char) => {
+    let code = char.codePointAt(0)!;
+    if (code >= 0xd800 && code <= 0xdfff) code = 0xfffd;
+    const tail = (shift: number) => 0x80 | ((code >> shift) & 0x3f);
+    if (code < 0x80) return [code];
+    if (code < 0x800) return [0xc0 | (code >> 6), tail(0)];
+    if (code < 0x1_0000) return [0xe0 | (code >> 12), tail(6), tail(0)];
+    return [0xf0 | (code >> 18), tail(12), tail(6), tail(0)];
+  });
+}
 
 export class FdtWriter {
   readonly #structure: number[] = [];
@@ -27,7 +38,7 @@ export class FdtWriter {
   readonly #names: { readonly at: number; readonly fromEnd: number }[] = [];
   #depth = 0;
 
-  /** Opens a node; the root's name is empty. Text must be ASCII (the caller checks what a user gave). */
+  /** Opens a node; the root's name is empty. Text must hold no NUL. */
   beginNode(name: string): this {
     this.#cell(FDT_BEGIN_NODE);
     this.#text(name);
@@ -73,7 +84,7 @@ export class FdtWriter {
   strings(name: string, ...values: readonly string[]): this {
     return this.property(
       name,
-      values.flatMap((value) => [...ascii(value), 0]),
+      values.flatMap((value) => [...utf8(value), 0]),
     );
   }
 
@@ -107,7 +118,7 @@ export class FdtWriter {
 
   /** The name's distance from the end of the strings block; adds it when it is not there. */
   #intern(name: string): number {
-    const bytes = [...ascii(name), 0];
+    const bytes = [...utf8(name), 0];
     for (let start = 0; start + bytes.length <= this.#strings.length; start++) {
       if (bytes.every((byte, i) => this.#strings[start + i] === byte)) return this.#strings.length - start;
     }
@@ -120,7 +131,7 @@ export class FdtWriter {
   }
 
   #text(text: string): void {
-    this.#structure.push(...ascii(text), 0);
+    this.#structure.push(...utf8(text), 0);
   }
 
   #align(): void {

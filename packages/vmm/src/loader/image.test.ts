@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { RAM_BASE } from "../memory-map.js";
 import { type GuestImage, imageEnd, parseImage } from "./image.js";
-import { arm64Image, efiImage, elfFile } from "./test-images.js";
+import { arm64Image, efiImage, elfFile } from "./test-images.oracle.js";
 
 const parse = (file: Uint8Array) => parseImage(file, { ramBase: RAM_BASE });
 const parsed = (file: Uint8Array): GuestImage => {
