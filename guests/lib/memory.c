@@ -42,3 +42,5 @@ uint64_t memory_pages(uint64_t count) {
     if (taken == 0) return start;
   }
 }
+
+uint64_t memory_left(void) { return platform.ram_base + platform.ram_size - next; }

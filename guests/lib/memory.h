@@ -10,4 +10,7 @@ void memory_init(void);
 /* `count` consecutive pages, aligned to their size when `count` is a power of two; content undefined. Panics when RAM is used up. */
 uint64_t memory_pages(uint64_t count);
 
+/* Bytes between what was handed out last and the end of RAM; DTB and initrd not deducted. */
+uint64_t memory_left(void);
+
 #endif
