@@ -1,0 +1,268 @@
+/**
+ * Isolation by the Realm Management Extension: the RMM at R-EL2, granule transitions by the Root Monitor, Realms at
+ * R-EL1 under stage 2 in the Realm PAS, return to the Host by SMC.
+ *
+ * Register values are those of TF-RMM at its 1.0-rel0 tag, which Realm guests are tested with; DDI 0487 (Arm ARM) for
+ * their meaning, with HCR_EL2.E2H = 1 throughout.
+ */
+import {
+  GRANULE_SIZE,
+  HCR_EL2,
+  ICH_HCR_EL2,
+  invariant,
+  Pas,
+  REC_GIC_HCR_HOST_MASK,
+  RMM_ATTEST_CURVE,
+  RMM_EL3_FID,
+  rmmEl3Code,
+  VTCR_EL2,
+  VTTBR_EL2,
+} from "@realmbox/abi";
+import { ERET, GROUPS, isFault, type Pe, R, SMC } from "@realmbox/machine";
+import type { PeContext } from "../memory-map.js";
+import { PeContextLayout } from "../memory-map.js";
+import { type Rec, RecLayout } from "../rec/rec.js";
+import type { EntryControls, Isolation, Stage2, Stage2Registers } from "./isolation.js";
+
+/** HCR_EL2 while a Realm runs; TWI, TWE and VSE are added per entry. TIDCP: IMPLEMENTATION DEFINED registers trap. */
+const HCR_REALM =
+  HCR_EL2.FWB.mask |
+  HCR_EL2.API.mask |
+  HCR_EL2.APK.mask |
+  HCR_EL2.TEA.mask |
+  HCR_EL2.E2H.mask |
+  HCR_EL2.RW.mask |
+  HCR_EL2.TIDCP.mask |
+  HCR_EL2.TSC.mask |
+  HCR_EL2.TID3.mask |
+  HCR_EL2.BSU.of(1) | // Inner Shareable
+  HCR_EL2.AMO.mask |
+  HCR_EL2.IMO.mask |
+  HCR_EL2.FMO.mask |
+  HCR_EL2.PTW.mask |
+  HCR_EL2.SWIO.mask |
+  HCR_EL2.VM.mask;
+/** HCR_EL2 while the RMM itself runs. */
+const HCR_RMM = HCR_EL2.TGE.mask | HCR_EL2.E2H.mask | HCR_EL2.TEA.mask;
+
+/** CPTR_EL2: activity monitors (TAM) and trace (TTA) trap; FPEN, ZEN and SMEN are 0, so that SIMD traps as well. */
+const CPTR_REALM = 0x5000_0000n;
+/** CPTR_EL2.FPEN: SIMD does not trap. */
+const CPTR_FPEN = 0x30_0000n;
+/** MDCR_EL2: MTPME, HCCD, HPMD; debug registers (TDA) and the PMU (TPM, TPMCR) trap; no event counter for EL1 (HPMN 0). */
+const MDCR_REALM = 0x1082_0260n;
+/** CNTHCTL_EL2: EL1 counter and timer accesses do not trap; the masks are added before each entry (`rec/timers.ts`). */
+const CNTHCTL_REALM = 0xc00n;
+const CNTHCTL_RMM = 0x3n;
+/** ICH_HCR_EL2: on; SGIs do not count as EOIs; no direct injection of LPIs. The Host's bits are added per entry. */
+export const ICH_HCR_REALM = ICH_HCR_EL2.EN.mask | ICH_HCR_EL2.VSGIEOICOUNT.mask | ICH_HCR_EL2.DVIM.mask;
+
+/** VTCR_EL2: 4 KiB granule, tables Inner Shareable, Write-Back; PS, VS, SL0 and T0SZ per Realm. */
+const VTCR_BASE =
+  VTCR_EL2.RES1.mask | VTCR_EL2.NSA.mask | VTCR_EL2.SH0.of(3) | VTCR_EL2.ORGN0.of(1) | VTCR_EL2.IRGN0.of(1);
+/** VTCR_EL2.SL0 by start level, 4 KiB granule. */
+const SL0 = [2, 1, 0, 3] as const;
+
+/** VSESR_EL2: IDS and ISS of the virtual SError. */
+const VSESR_MASK = 0x1ff_ffffn;
+
+const REC = RecLayout.fields;
+const CONTEXT = PeContextLayout.fields;
+const OK = rmmEl3Code("E_RMM_OK");
+const GPR_BYTES = REC.gprs.size;
+/** Offset of ICH_LR0_EL2 in the ICH group, in bytes. */
+const LR0 = (R.ICH_LR0 - GROUPS.ICH.first) * 8;
+const ICH_HCR_OFFSET = REC.ich.offset + (R.ICH_HCR_EL2 - GROUPS.ICH.first) * 8;
+
+/** Views of a PE's state groups, made once: the PE's bytes never move. */
+interface GroupViews {
+  readonly gprs: Uint8Array;
+  readonly el1: Uint8Array;
+  readonly ich: Uint8Array;
+  readonly fp: Uint8Array;
+}
+const views = new WeakMap<Pe, GroupViews>();
+function groupViews(pe: Pe): GroupViews {
+  const known = views.get(pe);
+  if (known) return known;
+  const of = (group: keyof typeof GROUPS, size = GROUPS[group].count * 8) =>
+    pe.bytes.subarray(GROUPS[group].first * 8, GROUPS[group].first * 8 + size);
+  const made = { gprs: of("GPR", GPR_BYTES), el1: of("EL1"), ich: of("ICH"), fp: of("FP") };
+  views.set(pe, made);
+  return made;
+}
+
+const slice = (data: Uint8Array, field: { readonly offset: number; readonly size: number }) =>
+  data.subarray(field.offset, field.offset + field.size);
+
+/** An RMM-EL3 service: X0 = status; outputs stay in X1 and X2. */
+function el3Call(pe: Pe, fid: bigint, x1: bigint, x2 = 0n, x3 = 0n): bigint {
+  pe.r[R.X0] = fid;
+  pe.r[R.X0 + 1] = x1;
+  pe.r[R.X0 + 2] = x2;
+  pe.r[R.X0 + 3] = x3;
+  pe.smcNow();
+  return pe.r[R.X0]!;
+}
+
+export const rme: Isolation = {
+  name: "RME",
+
+  protectedMemory: (pe) => pe.port(Pas.REALM),
+  hostMemory: (pe) => pe.port(Pas.NS),
+
+  protect: (pe, pa) => el3Call(pe, RMM_EL3_FID.RMM_GTSI_DELEGATE, pa) === OK,
+
+  unprotect(pe, pa) {
+    const status = el3Call(pe, RMM_EL3_FID.RMM_GTSI_UNDELEGATE, pa);
+    invariant(status === OK, "EL3 takes a Realm granule back", status);
+  },
+
+  stage2Registers({ ipaWidth, rttBase, rttLevelStart, vmid, paRange, vmidBits }: Stage2): Stage2Registers {
+    return {
+      vtcr:
+        VTCR_BASE |
+        VTCR_EL2.PS.of(paRange) |
+        VTCR_EL2.VS.of(vmidBits === 16 ? 1 : 0) |
+        VTCR_EL2.SL0.of(SL0[rttLevelStart]!) |
+        VTCR_EL2.T0SZ.of(64 - ipaWidth),
+      vttbr: rttBase | VTTBR_EL2.VMID.of(vmid),
+    };
+  },
+
+  invalidate(pe, vmid, { ipa, size }) {
+    pe.tlbi({ kind: "ipas2e1", vmid, ipa, size });
+  },
+
+  invalidateVmid(pe, vmid) {
+    pe.tlbi({ kind: "vmalls12e1", vmid });
+  },
+
+  load(pe, rec: Rec, context: PeContext, controls: EntryControls) {
+    const { gprs, el1, ich } = groupViews(pe);
+    context.bytes.set(el1, CONTEXT.host_el1.offset);
+    gprs.set(slice(rec.bytes, REC.gprs));
+    el1.set(slice(rec.bytes, REC.el1));
+    ich.set(slice(rec.bytes, REC.ich));
+
+    const { r } = pe;
+    r[R.ELR_EL2] = rec.pc;
+    r[R.SPSR_EL2] = rec.pstate;
+    r[R.VMPIDR_EL2] = rec.vmpidr;
+    r[R.VTCR_EL2] = rec.vtcr;
+    r[R.VTTBR_EL2] = rec.vttbr;
+    r[R.VSESR_EL2] = controls.vserror ?? 0n;
+    r[R.HCR_EL2] =
+      HCR_REALM |
+      (controls.trapWfi ? HCR_EL2.TWI.mask : 0n) |
+      (controls.trapWfe ? HCR_EL2.TWE.mask : 0n) |
+      (controls.vserror === undefined ? 0n : HCR_EL2.VSE.mask);
+    r[R.CPTR_EL2] = CPTR_REALM;
+    r[R.MDCR_EL2] = MDCR_REALM;
+    r[R.CNTHCTL_EL2] = CNTHCTL_REALM;
+  },
+
+  save(pe, rec: Rec, context: PeContext) {
+    const { gprs, el1, ich } = groupViews(pe);
+    const { r } = pe;
+    rec.bytes.set(gprs, REC.gprs.offset);
+    rec.bytes.set(el1, REC.el1.offset);
+    rec.bytes.set(ich, REC.ich.offset);
+    rec.pc = r[R.ELR_EL2]!;
+    rec.pstate = r[R.SPSR_EL2]!;
+
+    el1.set(slice(context.bytes, CONTEXT.host_el1));
+    // DEN0137, "REC exit": ICH_HCR_EL2.En is 0 on return; the rest of the interface is the Host's to reload.
+    r[R.ICH_HCR_EL2]! &= ~ICH_HCR_EL2.EN.mask;
+    r[R.HCR_EL2] = HCR_RMM;
+    r[R.CNTHCTL_EL2] = CNTHCTL_RMM;
+    r[R.CPTR_EL2] = CPTR_REALM;
+  },
+
+  requestVserror(pe, rec, esr) {
+    pe.r[R.HCR_EL2]! |= HCR_EL2.VSE.mask;
+    rec.vsesr = esr & VSESR_MASK;
+  },
+
+  vserrorPending: (pe) => (pe.r[R.HCR_EL2]! & HCR_EL2.VSE.mask) !== 0n,
+
+  loadSimd(pe, rec, context) {
+    const { fp } = groupViews(pe);
+    context.bytes.set(fp, CONTEXT.host_fp.offset);
+    fp.set(rec.subarray(0, fp.length));
+    pe.r[R.CPTR_EL2]! |= CPTR_FPEN;
+  },
+
+  saveSimd(pe, rec, context) {
+    const { fp } = groupViews(pe);
+    rec.set(fp);
+    fp.set(slice(context.bytes, CONTEXT.host_fp));
+  },
+
+  resume: () => ERET,
+
+  interrupts: {
+    give(rec, hcr, lrs) {
+      // EOIcount stays the REC's own from exit to entry.
+      const kept = rec.view.getBigUint64(ICH_HCR_OFFSET, true) & ICH_HCR_EL2.EOICOUNT.mask;
+      rec.view.setBigUint64(ICH_HCR_OFFSET, ICH_HCR_REALM | kept | (hcr & REC_GIC_HCR_HOST_MASK), true);
+      rec.bytes.set(lrs, REC.ich.offset + LR0);
+    },
+    misr: (pe) => pe.mrs("ICH_MISR_EL2"),
+  },
+
+  returnToHost(pe, results) {
+    pe.r[R.X0] = RMM_EL3_FID.RMI_REQ_COMPLETE;
+    for (let i = 0; i < 5; i++) pe.r[R.X0 + 1 + i] = results[i]!;
+    return SMC;
+  },
+
+  prepare(pe) {
+    const { r } = pe;
+    r[R.HCR_EL2] = HCR_RMM;
+    r[R.CPTR_EL2] = CPTR_REALM;
+    r[R.CNTHCTL_EL2] = CNTHCTL_RMM;
+    r[R.CNTVOFF_EL2] = 0n; // Realms see the physical counter as their virtual one
+    r[R.CNTPOFF_EL2] = 0n;
+    r[R.VPIDR_EL2] = pe.mrs("MIDR_EL1");
+  },
+
+  bootComplete(pe, status) {
+    pe.r[R.X0] = RMM_EL3_FID.RMM_BOOT_COMPLETE;
+    pe.r[R.X0 + 1] = status;
+    pe.r[R.X0 + 2] = 0n;
+    return SMC;
+  },
+
+  realmAttestationKey(pe, sharedPage) {
+    const { RMM_ATTEST_GET_REALM_KEY } = RMM_EL3_FID;
+    if (el3Call(pe, RMM_ATTEST_GET_REALM_KEY, sharedPage, BigInt(GRANULE_SIZE), RMM_ATTEST_CURVE.ECC_SECP384R1) !== OK)
+      return undefined;
+    const size = Number(pe.r[R.X0 + 1]);
+    return size === 48 ? readShared(pe, sharedPage, size) : undefined;
+  },
+
+  platformToken(pe, sharedPage, challenge, sizeMax) {
+    const shared = pe.port(Pas.REALM);
+    if (shared.copyOut(sharedPage, challenge)) return undefined;
+    const chunks: number[] = [];
+    // The first call carries the challenge, the following ones fetch what is left of the token.
+    for (let challengeSize = challenge.length; ; challengeSize = 0) {
+      const { RMM_ATTEST_GET_PLAT_TOKEN } = RMM_EL3_FID;
+      if (el3Call(pe, RMM_ATTEST_GET_PLAT_TOKEN, sharedPage, BigInt(GRANULE_SIZE), BigInt(challengeSize)) !== OK)
+        return undefined;
+      const size = Number(pe.r[R.X0 + 1]);
+      const remaining = pe.r[R.X0 + 2]!;
+      if (size === 0 || size > GRANULE_SIZE || chunks.length + size > sizeMax) return undefined;
+      const chunk = readShared(pe, sharedPage, size);
+      if (!chunk) return undefined;
+      chunks.push(...chunk);
+      if (remaining === 0n) return Uint8Array.from(chunks);
+    }
+  },
+};
+
+function readShared(pe: Pe, sharedPage: bigint, size: number): Uint8Array | undefined {
+  const data = new Uint8Array(size);
+  return isFault(pe.port(Pas.REALM).copyIn(sharedPage, data)) ? undefined : data;
+}

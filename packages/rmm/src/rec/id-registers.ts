@@ -1,0 +1,69 @@
+/**
+ * The ID registers that a Realm reads: the machine's, without what a Realm does not have. DEN0137 1.0-rel0, "Realm feature
+ * discovery"; DDI 0487 for the fields. Reads trap by HCR_EL2.TID3 (op0 3, op1 0, CRn 0, CRm 1 to 7); MIDR, REVIDR, AIDR,
+ * CTR, DCZID and the cache registers are the machine's own.
+ */
+import { type Bits, bits } from "@realmbox/abi";
+import type { Pe } from "@realmbox/machine";
+import type { Rd } from "../realm/rd.js";
+
+interface IdRegister {
+  readonly name: string;
+  /** Fields that read as zero. */
+  readonly hidden?: readonly Bits[];
+  /** Fields that the Realm's parameters decide. */
+  readonly realm?: readonly { readonly field: Bits; readonly value: (rd: Rd) => number }[];
+}
+
+const row = (name: string, rest: Omit<IdRegister, "name"> = {}): IdRegister => ({ name, ...rest });
+
+/** By 8 * CRm + op2. All others, AArch32's among them, read as zero. */
+const ID_REGISTERS: ReadonlyMap<number, IdRegister> = new Map([
+  [
+    8 * 4 + 0,
+    row("ID_AA64PFR0_EL1", { hidden: [/* SVE */ bits(35, 32), /* MPAM */ bits(43, 40), /* AMU */ bits(47, 44)] }),
+  ],
+  [
+    8 * 4 + 1,
+    row("ID_AA64PFR1_EL1", { hidden: [/* MTE */ bits(11, 8), /* MPAM_frac */ bits(19, 16), /* SME */ bits(27, 24)] }),
+  ],
+  [
+    8 * 5 + 0,
+    row("ID_AA64DFR0_EL1", {
+      hidden: [
+        bits(7, 4), // TraceVer
+        bits(11, 8), // PMUVer
+        bits(19, 16), // PMSS
+        bits(27, 24), // SEBEP
+        bits(31, 28), // CTX_CMPs
+        bits(35, 32), // PMSVer
+        bits(43, 40), // TraceFilt
+        bits(47, 44), // TraceBuffer
+        bits(55, 52), // BRBE
+        bits(59, 56), // ExtTrcBuff
+      ],
+      realm: [
+        { field: bits(15, 12), value: (rd) => rd.num_bps }, // BRPs
+        { field: bits(23, 20), value: (rd) => rd.num_wps }, // WRPs
+      ],
+    }),
+  ],
+  [8 * 5 + 1, row("ID_AA64DFR1_EL1", { hidden: [/* ICNTR */ bits(39, 36), /* EBEP */ bits(51, 48)] })],
+  [8 * 5 + 4, row("ID_AA64AFR0_EL1")],
+  [8 * 5 + 5, row("ID_AA64AFR1_EL1")],
+  [8 * 6 + 0, row("ID_AA64ISAR0_EL1")],
+  [8 * 6 + 1, row("ID_AA64ISAR1_EL1")],
+  [8 * 7 + 0, row("ID_AA64MMFR0_EL1")],
+  [8 * 7 + 1, row("ID_AA64MMFR1_EL1")],
+  [8 * 7 + 2, row("ID_AA64MMFR2_EL1")],
+]);
+
+/** What a Realm reads from the ID register of this encoding. */
+export function idRegister(pe: Pe, rd: Rd, crm: number, op2: number): bigint {
+  const register = ID_REGISTERS.get(8 * crm + op2);
+  if (register === undefined) return 0n;
+  let value = pe.mrs(register.name);
+  for (const field of register.hidden ?? []) value &= ~field.mask;
+  for (const { field, value: of } of register.realm ?? []) value = field.set(value, BigInt(of(rd)));
+  return value;
+}

@@ -1,0 +1,79 @@
+/**
+ * Realm Execution Context: one granule that holds a vCPU's state while it does not run, and what the RMM remembers of its
+ * last exit. DEN0137 1.0-rel0, "Realm Execution Context". Auxiliary granule 0 holds the SIMD state, 1 the attestation token.
+ */
+import { bytes, GRANULE_SIZE, layout, REC_AUX_MAX, u8, u32, u64, u64s } from "@realmbox/abi";
+import { GROUPS } from "@realmbox/machine";
+import { structClass } from "../struct.js";
+
+/** Auxiliary granules of each REC: what RMI_REC_AUX_COUNT answers. */
+export const REC_AUX_COUNT = 2;
+/** Indices in `aux`. */
+export const REC_AUX = { SIMD: 0, ATTESTATION: 1 } as const;
+
+/** What of the last REC exit the next REC entry may refer to. */
+export const LastExit = {
+  /** Nothing: not a synchronous exit, or already used. */
+  NONE: 0,
+  /** Data Abort at an Unprotected IPA whose access the Host can emulate. */
+  EMULATABLE_ABORT: 1,
+  /** Another Data Abort at an Unprotected IPA: only inject_sea applies. */
+  UNPROTECTED_ABORT: 2,
+  /** Trapped read of a GIC system register: the value comes with the next entry. */
+  SYSREG_READ: 3,
+} as const;
+
+export const RecLayout = layout("REC", GRANULE_SIZE, {
+  owner: u64(0x0), // PA of the RD
+  index: u32(0x8), // in order of creation
+  runnable: u8(0xc),
+  psci_pending: u8(0xd), // waits for RMI_PSCI_COMPLETE
+  host_call_pending: u8(0xe),
+  ripas_pending: u8(0xf), // an RSI_IPA_STATE_SET has not been answered
+  ripas_addr: u64(0x10),
+  ripas_top: u64(0x18),
+  ripas_value: u8(0x20),
+  ripas_destroyed: u8(0x21), // 1: pages with RIPAS DESTROYED may change too
+  last_exit: u8(0x22), // LastExit
+  timers_asserted: u8(0x23), // at the last exit: bit 0 virtual, bit 1 physical
+  attest_in_progress: u8(0x24), // from RSI_ATTESTATION_TOKEN_INIT to the last byte of _CONTINUE
+  vserror_pending: u8(0x25),
+  last_esr: u64(0x28), // of the last exit, with all fields
+  last_far: u64(0x30),
+  host_call_ipa: u64(0x38),
+  token_size: u32(0x40),
+  token_offset: u32(0x44), // bytes that the Realm has got
+  vsesr: u64(0x48),
+  pc: u64(0x50),
+  pstate: u64(0x58),
+  vmpidr: u64(0x60),
+  vtcr: u64(0x68), // of the Realm, for the Realm's whole life
+  vttbr: u64(0x70),
+  num_aux: u32(0x78),
+  aux: u64s(0x80, REC_AUX_MAX),
+  gprs: u64s(0x100, 31),
+  el1: bytes(0x200, GROUPS.EL1.count * 8), // the PE's EL1 group as a block
+  ich: bytes(0x800, GROUPS.ICH.count * 8), // the PE's ICH group as a block
+});
+
+export class Rec extends structClass(RecLayout) {
+  /** Physical address of one auxiliary granule. */
+  auxAt(index: number): bigint {
+    return this.view.getBigUint64(RecLayout.fields.aux.offset + 8 * index, true);
+  }
+
+  getGpr(n: number): bigint {
+    return this.view.getBigUint64(RecLayout.fields.gprs.offset + 8 * n, true);
+  }
+
+  setGpr(n: number, value: bigint): void {
+    this.view.setBigUint64(RecLayout.fields.gprs.offset + 8 * n, value, true);
+  }
+
+  /** Forgets the last exit: every entry that runs, and every exit but the synchronous ones, does. */
+  forgetExit(): void {
+    this.last_exit = LastExit.NONE;
+    this.last_esr = 0n;
+    this.last_far = 0n;
+  }
+}

@@ -1,0 +1,43 @@
+/** RMI_GRANULE_DELEGATE and RMI_GRANULE_UNDELEGATE. */
+import { ok, rmiCommand } from "./command.js";
+
+/**
+ * RMI_GRANULE_DELEGATE, FID 0xC4000151: moves one granule from the Host's use to the Realm PAS, and wipes it.
+ * @spec DEN0137 1.0-rel0, "RMI_GRANULE_DELEGATE command": complete
+ */
+export const granuleDelegate = rmiCommand({
+  name: "RMI_GRANULE_DELEGATE",
+  in: ["addr"],
+  out: [],
+  conditions: ["gran_align", "gran_bound", "gran_state", "gran_gpt"],
+  run(rmm, { addr }, fail) {
+    const granule = rmm.granuleIn(addr, "UNDELEGATED");
+    if (typeof granule === "string") return fail(`gran_${granule}`, "RMI_ERROR_INPUT");
+    // Only the root of trust sees the GPT: one call both checks gran_gpt and makes the change.
+    if (!rmm.isolation.protect(rmm.pe, addr)) return fail("gran_gpt", "RMI_ERROR_INPUT");
+
+    granule.become("DELEGATED");
+    rmm.wipe(addr);
+    return ok;
+  },
+});
+
+/**
+ * RMI_GRANULE_UNDELEGATE, FID 0xC4000152: gives one granule back to the Host. Its content is zero: every use that ended
+ * has wiped it.
+ * @spec DEN0137 1.0-rel0, "RMI_GRANULE_UNDELEGATE command": complete
+ */
+export const granuleUndelegate = rmiCommand({
+  name: "RMI_GRANULE_UNDELEGATE",
+  in: ["addr"],
+  out: [],
+  conditions: ["gran_align", "gran_bound", "gran_state"],
+  run(rmm, { addr }, fail) {
+    const granule = rmm.granuleIn(addr, "DELEGATED");
+    if (typeof granule === "string") return fail(`gran_${granule}`, "RMI_ERROR_INPUT");
+
+    rmm.isolation.unprotect(rmm.pe, addr);
+    granule.become("UNDELEGATED");
+    return ok;
+  },
+});

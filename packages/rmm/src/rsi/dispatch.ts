@@ -1,0 +1,70 @@
+/**
+ * An SMC of a Realm: RSI, PSCI, or nothing that exists. DEN0137 1.0-rel0, "Realm Services Interface"; DEN0028 (SMCCC).
+ * X4 and up that are no outputs keep their values, as guests that call by SMCCC 1.1 expect; X1 to X3 are zero when absent.
+ */
+import { RSI_STATUS, type RsiStatus, SMCCC_FID, SMCCC_VERSION, type TraceValue } from "@realmbox/abi";
+import { R } from "@realmbox/machine";
+import { isPsci, psciCall } from "../psci/psci.js";
+import type { TrapOutcome } from "../rec/abort.js";
+import { beginBufferFaultExit } from "../rec/exit.js";
+import type { Rec } from "../rec/rec.js";
+import { type Rmm, UNKNOWN_FUNCTION } from "../rmm.js";
+import { fail, type RsiCommandRow, type RsiResult } from "./command.js";
+import { RSI_COMMANDS } from "./table.js";
+
+const BY_FID: ReadonlyMap<bigint, RsiCommandRow> = new Map(RSI_COMMANDS.map((command) => [command.fid, command]));
+/** W0, without the hint that the caller has no live SVE state. */
+const FID_MASK = 0xffff_ffffn;
+/** SMCCC_VERSION's answer to a Realm: 1.2, the least that DEN0137 allows. */
+const REALM_SMCCC_VERSION = 0x1_0002n;
+
+export function realmSmc(rmm: Rmm, rec: Rec): TrapOutcome {
+  const w0 = rmm.x(0) & FID_MASK;
+  // PSCI knows no SVE hint.
+  if (isPsci(w0)) return psciCall(rmm, rec, w0);
+  const fid = w0 & ~SMCCC_FID.SVE_HINT.mask;
+  const command = BY_FID.get(fid);
+  if (command) return rsiCall(rmm, rec, command);
+  const x0 = fid === SMCCC_VERSION ? REALM_SMCCC_VERSION : UNKNOWN_FUNCTION;
+  if (rmm.trace?.wants("rsi")) rmm.emit("rsi", fid === SMCCC_VERSION ? "SMCCC_VERSION" : "unknown", { fid, x0 });
+  returnToRealm(rmm, [x0]);
+  return "realm";
+}
+
+/** Writes the results of a call: X0, then X1 to X3 or as many as there are; and goes past the SMC. */
+export function returnToRealm({ pe }: Rmm, results: readonly bigint[]): void {
+  for (let n = 0; n < Math.max(4, results.length); n++) pe.r[R.X0 + n] = results[n] ?? 0n;
+  pe.r[R.ELR_EL2]! += 4n;
+}
+
+function rsiCall(rmm: Rmm, rec: Rec, command: RsiCommandRow): TrapOutcome {
+  const args: Record<string, bigint> = {};
+  for (let i = 0; i < command.in.length; i++) args[command.in[i]!] = rmm.x(i + 1);
+  const result = command.run({ rmm, rec, rd: rmm.rd(rec.owner), args }, fail);
+  if (rmm.trace?.wants("rsi")) traceCall(rmm, command.name, args, result);
+  switch (result.kind) {
+    case "return":
+      returnToRealm(rmm, [code(result.status), ...command.out.map((name) => result.out?.[name] ?? 0n)]);
+      return "realm";
+    case "exit":
+      if (result.status === undefined) rmm.pe.r[R.ELR_EL2]! += 4n;
+      else returnToRealm(rmm, [code(result.status)]);
+      return "exit";
+    case "buffer-fault":
+      beginBufferFaultExit(rmm, rec, result.fault);
+      return "exit";
+  }
+}
+
+const code = (status: RsiStatus): bigint => BigInt(RSI_STATUS[status]);
+
+function traceCall(rmm: Rmm, name: string, args: Readonly<Record<string, bigint>>, result: RsiResult): void {
+  const fields: Record<string, TraceValue> = { ...args };
+  if (result.kind === "buffer-fault") fields.result = "buffer fault";
+  else fields.status = result.status ?? "pending";
+  if (result.kind === "return") {
+    if (result.condition !== undefined) fields.condition = result.condition;
+    for (const [out, value] of Object.entries(result.out ?? {})) fields[`${out}'`] = value!;
+  }
+  rmm.emit("rsi", name, fields);
+}
