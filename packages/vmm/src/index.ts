@@ -1,1 +1,16 @@
-export {};
+export * from "./build.js";
+export * from "./config.js";
+export * from "./devices/bus.js";
+export * from "./devices/console.js";
+export * from "./devices/mc146818.js";
+export * from "./devices/ns16550.js";
+export * from "./error.js";
+export * from "./fdt/machine-tree.js";
+export * from "./fdt/reader.js";
+export { FdtWriter } from "./fdt/writer.js";
+export * from "./guest-channel.js";
+export * from "./loader/image.js";
+export * from "./loader/placement.js";
+export * from "./machine.js";
+export * from "./memory-map.js";
+export * from "./realm/plan.js";

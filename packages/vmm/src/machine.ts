@@ -1,0 +1,424 @@
+/**
+ * A virtual machine from configuration to teardown: builds it, serves its vCPUs' exits, ends it. What kvmtool does in
+ * kvm-cpu.c ("kvm_cpu__start") and kvm.c, on the Host's typed KVM calls.
+ *
+ * | Exit | Served by |
+ * | --- | --- |
+ * | MMIO | the devices; unclaimed: a normal VM reads zero, a realm gets an external abort (RMI inject_sea) |
+ * | HYPERCALL | the guest's channel |
+ * | MEMORY_FAULT | conversion between private and shared: every request inside RAM is accepted |
+ * | SYSTEM_EVENT | the machine ends; a reset is no reboot, as in kvmtool |
+ * | SHUTDOWN | the realm is off already: the vCPU's thread ends |
+ * | anything else | the machine ends with the Host's reason |
+ */
+import {
+  invariant,
+  KVM_ARM_IRQ_TYPE_SPI,
+  KVM_EXIT,
+  KVM_EXIT_NAMES,
+  KVM_IRQ_LINE_FIELD,
+  KVM_MEMORY_ATTRIBUTE_PRIVATE,
+  KVM_MEMORY_EXIT_FLAG_PRIVATE,
+  KVM_REG,
+  KVM_SYSTEM_EVENT,
+  type Trace,
+} from "@realmbox/abi";
+import {
+  type Host,
+  isKvmError,
+  type KvmError,
+  type KvmRun,
+  type OnExit,
+  type Op,
+  type Process,
+  type Vcpu,
+} from "@realmbox/host";
+import { type BuildStep, type BuiltMachine, buildMachine } from "./build.js";
+import { type MachineContent, machineContent, type VmConfig } from "./config.js";
+import { MmioBus } from "./devices/bus.js";
+import { type ConsoleInput, NO_INPUT } from "./devices/console.js";
+import { Mc146818, type Mc146818State } from "./devices/mc146818.js";
+import { Ns16550, type Ns16550State } from "./devices/ns16550.js";
+import { EmptyPciEcam } from "./devices/pci-ecam.js";
+import { failure, type Result, success, type VmmError } from "./error.js";
+import { EXIT_STATUS_MAX, GuestChannel, type GuestChannelState, type Registers } from "./guest-channel.js";
+import { UART_COUNT, uartBase, uartIntid } from "./memory-map.js";
+import { planRealm, type RealmPlan, realmPlatform } from "./realm/plan.js";
+
+/** What surrounds the machine. */
+export interface VmOptions {
+  /** Name of the VMM's process on the Host, unique among them; default "lkvm". */
+  readonly name?: string;
+  /** A byte that the guest wrote to UART 0. */
+  readonly consoleOutput: (byte: number) => void;
+  /** What UART 0 receives. */
+  readonly consoleInput?: ConsoleInput;
+  /** The guest's real time: milliseconds since 1970-01-01 UTC. A start date plus the machine's counter is deterministic. */
+  readonly now: () => number;
+  /** What GUEST_CHALLENGE gives; at most 64 bytes. Without it the call is refused. */
+  readonly challenge?: Uint8Array;
+  /** A step of the construction was done. */
+  readonly onStep?: (step: BuildStep) => void;
+  /** The machine ended; its vCPUs stop. Called once. */
+  readonly onEnd?: (end: VmEnd) => void;
+  readonly trace?: Trace;
+}
+
+/** How a machine ended. */
+export type VmEnd =
+  /** The guest reported its exit status, 0 to 123. */
+  | { readonly kind: "exit"; readonly status: number }
+  /** PSCI SYSTEM_OFF. */
+  | { readonly kind: "shutdown" }
+  /** PSCI SYSTEM_RESET: not a reboot. */
+  | { readonly kind: "reset" }
+  /** The guest did what ends it. */
+  | { readonly kind: "crash"; readonly why: string }
+  /** The Host could not go on. */
+  | { readonly kind: "host-error"; readonly why: string }
+  /** `stop` was called. */
+  | { readonly kind: "stopped"; readonly why: string };
+
+/** Events served since the start. */
+export interface VmCounters {
+  mmioReads: number;
+  mmioWrites: number;
+  /** MMIO accesses that no device claims. */
+  unclaimed: number;
+  hypercalls: number;
+  /** Granules that changed between private and shared. */
+  conversions: number;
+}
+
+interface VmSnapshot {
+  readonly uarts: readonly Ns16550State[];
+  readonly rtc: Mc146818State;
+  readonly channel: GuestChannelState;
+  readonly counters: VmCounters;
+  readonly inputTaken: number;
+  readonly end: VmEnd | null;
+  readonly memory: string | null;
+}
+
+const GRANULE = 4096n;
+
+export class VirtualMachine {
+  /** The name under which a snapshot stores this part. */
+  readonly name: string;
+  readonly content: MachineContent;
+  /** How the realm is built and measured; undefined for a normal VM. */
+  readonly plan: RealmPlan | undefined;
+  readonly counters: VmCounters = { mmioReads: 0, mmioWrites: 0, unclaimed: 0, hypercalls: 0, conversions: 0 };
+  readonly #host: Host;
+  readonly #options: VmOptions;
+  readonly #processName: string;
+  readonly #bus = new MmioBus();
+  readonly #uarts: readonly Ns16550[];
+  readonly #rtc: Mc146818;
+  readonly #channel: GuestChannel;
+  #process: Process | undefined;
+  #built: BuiltMachine | undefined;
+  #inputTaken = 0;
+  #end: VmEnd | undefined;
+
+  private constructor(host: Host, content: MachineContent, options: VmOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.content = content;
+    this.#processName = options.name ?? "lkvm";
+    this.name = `vmm:${this.#processName}`;
+    if (content.realm && host.rmm !== undefined) this.plan = planRealm(content, realmPlatform(host.rmm.features0));
+    this.#channel = new GuestChannel(options.challenge);
+    this.#uarts = Array.from({ length: UART_COUNT }, (_, index) => this.#uart(index));
+    this.#rtc = new Mc146818(options.now);
+    for (const device of [...this.#uarts, this.#rtc, new EmptyPciEcam()]) this.#bus.add(device);
+  }
+
+  /** Checks a configuration; nothing is built yet. */
+  static configure(host: Host, config: VmConfig, options: VmOptions): Result<VirtualMachine> {
+    const content = machineContent(config);
+    if (!content.ok) return content;
+    if (content.value.realm && host.rmm === undefined) {
+      return failure("host-refused", "the machine has no Realm Management Monitor", "run it as a normal VM");
+    }
+    return success(new VirtualMachine(host, content.value, options));
+  }
+
+  /** How the machine ended; undefined while it runs. */
+  get end(): VmEnd | undefined {
+    return this.#end;
+  }
+
+  /** The token that the guest handed over, once it is complete. */
+  get token(): Uint8Array | undefined {
+    return this.#channel.token;
+  }
+
+  /** The built machine's Host objects, for tools and tests; undefined before `build` and after `close`. */
+  get built(): BuiltMachine | undefined {
+    return this.#built;
+  }
+
+  /** The VMM's process on the Host. */
+  get process(): Process | undefined {
+    return this.#process;
+  }
+
+  /** Creates the VM, loads it and makes it ready to run. Runs the machine for as long as the Host needs. */
+  build(): Result<undefined> {
+    const { onStep } = this.#options;
+    this.#process = this.#host.process(this.#processName);
+    const built = this.#host.call(
+      buildMachine({
+        process: this.#process,
+        content: this.content,
+        plan: this.plan,
+        ...(onStep === undefined ? {} : { onStep }),
+      }),
+    );
+    if (isKvmError(built)) return refused("building the machine", built);
+    if (!built.ok) return built;
+    this.#built = built.value;
+    return success(undefined);
+  }
+
+  /** Starts a thread for each vCPU; the guest runs when the physical machine does. */
+  start(): Result<undefined> {
+    invariant(this.#built !== undefined, "start before build");
+    for (const vcpu of this.#built.vcpus) {
+      const error = vcpu.start(this.#onExit);
+      if (error !== undefined) return refused(`starting vCPU ${vcpu.id}`, error);
+    }
+    return success(undefined);
+  }
+
+  /** Ends the machine from outside; its vCPUs stop as soon as they run. */
+  stop(why: string): void {
+    this.#finish({ kind: "stopped", why });
+  }
+
+  /** The console's source has bytes: an interrupt may be due. */
+  consoleInputArrived(): void {
+    this.#uarts[0]!.inputArrived();
+  }
+
+  /** Tears the VM down and gives every page back. */
+  close(): Result<undefined> {
+    if (this.#process === undefined) return success(undefined);
+    const error = this.#host.call(this.#process.exitOp());
+    if (error !== undefined) return refused("closing the machine", error);
+    this.#process = undefined;
+    this.#built = undefined;
+    return success(undefined);
+  }
+
+  /** Plain data for a snapshot; what the Host and the memory hold is theirs to save. */
+  save(): unknown {
+    const snapshot: VmSnapshot = {
+      uarts: this.#uarts.map(({ state }) => state),
+      rtc: this.#rtc.state,
+      channel: this.#channel.state,
+      counters: { ...this.counters },
+      inputTaken: this.#inputTaken,
+      end: this.#end ?? null,
+      memory: this.#built === undefined ? null : `0x${this.#built.memory.address.toString(16)}`,
+    };
+    return snapshot;
+  }
+
+  /**
+   * Takes over a snapshot's state, after the Host has taken over its own; the machine must be of the same configuration,
+   * its console input at the beginning. Threads that ran go on.
+   */
+  restore(data: unknown): void {
+    const snapshot = data as VmSnapshot;
+    for (const [i, uart] of this.#uarts.entries()) uart.state = snapshot.uarts[i]!;
+    this.#rtc.state = snapshot.rtc;
+    this.#channel.state = snapshot.channel;
+    Object.assign(this.counters, snapshot.counters);
+    while (this.#inputTaken < snapshot.inputTaken) if (this.#takeInput() === undefined) break;
+    this.#end = snapshot.end ?? undefined;
+    if (snapshot.memory === null) return;
+    this.#process = this.#host.findProcess(this.#processName);
+    invariant(this.#process !== undefined, "the snapshot's Host lacks the VMM's process", this.#processName);
+    const vm = this.#host.vms(this.#process)[0];
+    invariant(vm !== undefined, "the snapshot's Host lacks the VM", this.#processName);
+    this.#built = { vm, vcpus: vm.vcpus, memory: { address: BigInt(snapshot.memory) } };
+    for (const vcpu of vm.vcpus) if (vcpu.started) vcpu.start(this.#onExit);
+  }
+
+  readonly #onExit: OnExit = (vcpu, run) => {
+    if (this.#end !== undefined) return "stop";
+    if (run.exit_reason === KVM_EXIT.MEMORY_FAULT && run.error?.errno === "EFAULT") return this.#convert(run);
+    if (run.error !== undefined) {
+      if (run.error.errno === "EINTR" || run.error.errno === "EAGAIN") return "run";
+      const what =
+        run.error.errno === "EHWPOISON" ? "the guest touched memory whose content is gone" : "KVM_RUN failed";
+      return this.#finish({ kind: "host-error", why: `${what}: ${run.error.errno} (${run.error.why})` });
+    }
+    switch (run.exit_reason) {
+      case KVM_EXIT.MMIO:
+        return this.#mmio(vcpu, run);
+      case KVM_EXIT.HYPERCALL:
+        return this.#hypercall(vcpu, run);
+      case KVM_EXIT.SYSTEM_EVENT:
+        return this.#systemEvent(run);
+      case KVM_EXIT.SHUTDOWN:
+        return this.#finish({ kind: "shutdown" });
+      case KVM_EXIT.UNKNOWN:
+      case KVM_EXIT.INTR:
+        return "run";
+      default: {
+        const name = KVM_EXIT_NAMES[run.exit_reason] ?? `${run.exit_reason}`;
+        return this.#finish({ kind: "host-error", why: `KVM_RUN ended with KVM_EXIT_${name}${detailOf(run)}` });
+      }
+    }
+  };
+
+  #mmio(vcpu: Vcpu, { mmio }: KvmRun): "run" | "stop" {
+    const data = mmio.data.subarray(0, mmio.len);
+    const device = this.#bus.access({ address: mmio.phys_addr, data, isWrite: mmio.is_write });
+    if (mmio.is_write) this.counters.mmioWrites++;
+    else this.counters.mmioReads++;
+    if (device === undefined) {
+      this.counters.unclaimed++;
+      if (this.content.realm) vcpu.setVcpuEvents({ ext_dabt_pending: true });
+    }
+    const { trace } = this.#options;
+    if (trace?.wants("mmio")) {
+      const value = data.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+      trace.emit({
+        category: "mmio",
+        name: mmio.is_write ? "MMIO write" : "MMIO read",
+        fields: { device: device?.name ?? "none", ipa: mmio.phys_addr, size: mmio.len, value },
+      });
+    }
+    return "run";
+  }
+
+  #hypercall(vcpu: Vcpu, { hypercall }: KvmRun): "run" | "stop" {
+    this.counters.hypercalls++;
+    const result = this.#channel.call(hypercall, registersOf(vcpu));
+    if (result.kind === "continue") return "run";
+    const { status } = result;
+    return this.#finish(
+      status > EXIT_STATUS_MAX
+        ? { kind: "crash", why: `the guest reported exit status ${status}, which is not 0 to ${EXIT_STATUS_MAX}` }
+        : { kind: "exit", status: Number(status) },
+    );
+  }
+
+  #systemEvent({ system_event }: KvmRun): "run" | "stop" {
+    switch (system_event.type) {
+      case KVM_SYSTEM_EVENT.SHUTDOWN:
+        return this.#finish({ kind: "shutdown" });
+      case KVM_SYSTEM_EVENT.RESET:
+        return this.#finish({ kind: "reset" });
+      case KVM_SYSTEM_EVENT.CRASH:
+        return this.#finish({ kind: "crash", why: "the guest reported a crash" });
+      default:
+        return "run";
+    }
+  }
+
+  /**
+   * The guest wants Granules private or shared. Inside RAM every wish is granted; the half that is given up is emptied.
+   * Outside there is nothing to convert, and the guest's next access shows what is there.
+   */
+  *#convertOp(range: { readonly base: bigint; readonly top: bigint; readonly isPrivate: boolean }): Op<"run" | "stop"> {
+    invariant(this.#built !== undefined, "an exit before build");
+    const { vm, memory } = this.#built;
+    const { base, top, isPrivate } = range;
+    const size = top - base;
+    const attributes = isPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0n;
+    let error = yield* vm.setMemoryAttributesOp({ address: base, size, attributes });
+    if (error === undefined && !isPrivate && memory.guestMemfd !== undefined) {
+      error = yield* memory.guestMemfd.punchHoleOp(base - this.content.ram.base, size);
+    }
+    if (error === undefined) {
+      this.counters.conversions += Number(size / GRANULE);
+      return "run";
+    }
+    const half = isPrivate ? "private" : "shared";
+    const why = `making [0x${base.toString(16)}, 0x${top.toString(16)}) ${half}: ${error.errno} (${error.why})`;
+    return this.#finish({ kind: "host-error", why });
+  }
+
+  #convert({ memory_fault }: KvmRun): ReturnType<OnExit> {
+    const { ram, realm } = this.content;
+    const isPrivate = (memory_fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE) !== 0n;
+    const ramTop = ram.base + ram.size;
+    let base = memory_fault.gpa;
+    let top = base + memory_fault.size;
+    if (base < ram.base) base = ram.base;
+    if (top > ramTop) top = ramTop;
+    if (realm && base < top && base % GRANULE === 0n && top % GRANULE === 0n)
+      return this.#convertOp({ base, top, isPrivate });
+    const why = `the guest touched 0x${memory_fault.gpa.toString(16)}, where it has no memory`;
+    return this.#finish({ kind: "crash", why });
+  }
+
+  #finish(end: VmEnd): "stop" {
+    if (this.#end !== undefined) return "stop";
+    this.#end = end;
+    for (const vcpu of this.#built?.vcpus ?? []) if (vcpu.started) vcpu.interrupt();
+    this.#options.onEnd?.(end);
+    return "stop";
+  }
+
+  #takeInput(): number | undefined {
+    const byte = this.#options.consoleInput?.take();
+    if (byte !== undefined) this.#inputTaken++;
+    return byte;
+  }
+
+  /** UART 0 is the console; the others have nobody at the other end. */
+  #uart(index: number): Ns16550 {
+    const source = this.#options.consoleInput;
+    const input: ConsoleInput = {
+      take: () => this.#takeInput(),
+      get ready() {
+        return source?.ready ?? false;
+      },
+    };
+    const irq = Number(KVM_IRQ_LINE_FIELD.TYPE.of(KVM_ARM_IRQ_TYPE_SPI)) | uartIntid(index);
+    return new Ns16550({
+      name: `uart${index}`,
+      base: uartBase(index),
+      transmit: index === 0 ? this.#options.consoleOutput : () => {},
+      input: index === 0 ? input : NO_INPUT,
+      setLine: (level) => void this.#built?.vm.irqLine(irq, level),
+    });
+  }
+}
+
+const refused = (what: string, error: KvmError): { readonly ok: false; readonly error: VmmError<"host-refused"> } =>
+  failure("host-refused", `${what}: ${error.errno} (${error.why})`);
+
+function registersOf(vcpu: Vcpu): Registers {
+  return {
+    get(n) {
+      const value = vcpu.getOneReg(KVM_REG.x(n));
+      invariant(!isKvmError(value), "general registers are readable after a hypercall", n);
+      return value;
+    },
+    set(n, value) {
+      const error = vcpu.setOneReg(KVM_REG.x(n), value);
+      invariant(error === undefined, "general registers are writable after a hypercall", n);
+    },
+  };
+}
+
+/** What KVM says about an exit that ends the machine. */
+function detailOf({ exit_reason, fail_entry, internal, arm_nisv }: KvmRun): string {
+  switch (exit_reason) {
+    case KVM_EXIT.FAIL_ENTRY:
+      return `, reason 0x${fail_entry.hardware_entry_failure_reason.toString(16)}`;
+    case KVM_EXIT.INTERNAL_ERROR:
+      return `, suberror ${internal.suberror}`;
+    case KVM_EXIT.ARM_NISV:
+      return ` at IPA 0x${arm_nisv.fault_ipa.toString(16)}`;
+    default:
+      return "";
+  }
+}
