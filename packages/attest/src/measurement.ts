@@ -4,6 +4,8 @@
  *
  * This is a second implementation on purpose: it has its own layouts of what is measured and does not use the RMM's,
  * so that one mistake cannot make the expected and the attested value agree.
+ *
+ * @spec DEN0137 1.0-rel0, "Realm measurements": complete
  */
 
 import { bytes, type Crypto, type HashAlgorithm, layout, u8, u64, u64s } from "@realmbox/abi";

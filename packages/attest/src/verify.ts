@@ -14,7 +14,7 @@
  * A later step runs only when all earlier ones passed. Claims of a token that fails before `binding` has passed are
  * whatever its author liked; they are returned for diagnosis only.
  *
- * Left out: certified CPAKs (x5chain), results in EAR form.
+ * @spec draft-ffm-rats-cca-token-04, "Verification": partial: no certified CPAKs (x5chain), no results in EAR form
  */
 
 import { type Crypto, type HashAlgorithm, invariant } from "@realmbox/abi";

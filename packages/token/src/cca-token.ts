@@ -6,8 +6,9 @@
  * Building is for the Root Monitor and the RMM; decoding checks form and claims of any bytes at all and reports what
  * is wrong as values. Whether signatures, binding and contents are to be trusted is for a verifier.
  *
- * Left out: the direct model and HESRAK (realm claims without a RAK), and further entries of the collection, which
- * are ignored.
+ * @spec draft-ffm-rats-cca-token-01, "CCA Attestation Token": complete
+ * @spec draft-ffm-rats-cca-token-04, "CCA Attestation Token": partial: not the direct model and HESRAK (realm claims
+ *   without a RAK); further entries of the collection are ignored
  */
 
 import { type Crypto, type HashAlgorithm, invariant } from "@realmbox/abi";

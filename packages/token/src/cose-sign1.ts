@@ -1,6 +1,8 @@
 /**
  * COSE_Sign1 (RFC 9052, 4.2) with ECDSA (RFC 9053, 2.1), as both halves of a CCA token use it: tag 18, the algorithm
  * in the protected header, an attached payload, no external data. Keys never come from the message.
+ *
+ * @spec RFC 9052, "Signing with One Signer": partial: no detached payload, no external data, no header extensions
  */
 
 import type { Crypto, EcCurve, HashAlgorithm } from "@realmbox/abi";
