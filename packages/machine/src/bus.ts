@@ -1,5 +1,5 @@
 /** Devices of the physical machine, as the bus sees them. */
-import type { Pas, SecurityState } from "@realmbox/abi";
+import { invariant, type Pas, type SecurityState } from "@realmbox/abi";
 
 /** Who makes an access: devices such as the GIC show each Security state another view. */
 export interface Requester {
@@ -23,4 +23,52 @@ export interface Snapshotable {
   /** JSON data; bigint and bytes are encoded by the caller as strings. */
   save(): unknown;
   restore(data: unknown): void;
+}
+
+/** A device and the physical addresses that it answers at. */
+export interface MappedDevice {
+  readonly base: bigint;
+  readonly size: bigint;
+  readonly device: MmioDevice;
+}
+
+interface Mapping {
+  readonly start: number;
+  readonly end: number;
+  readonly device: MmioDevice;
+}
+
+/** The devices by physical address. */
+export class Bus {
+  private readonly mappings: Mapping[] = [];
+
+  attach({ base, size, device }: MappedDevice): void {
+    const start = Number(base);
+    const end = start + Number(size);
+    const other = this.mappings.find((mapping) => start < mapping.end && mapping.start < end);
+    invariant(other === undefined, "devices do not overlap", `${device.name}, ${other?.device.name}`);
+    this.mappings.push({ start, end, device });
+  }
+
+  has(pa: number): boolean {
+    return this.find(pa) !== undefined;
+  }
+
+  /** Reads `size` (1, 2, 4, 8) bytes at `pa`, naturally aligned; undefined when nothing answers there. */
+  read(pa: number, size: number, from: Requester): bigint | undefined {
+    const mapping = this.find(pa);
+    return mapping && BigInt.asUintN(size * 8, mapping.device.read(pa - mapping.start, size, from));
+  }
+
+  /** Writes `size` (1, 2, 4, 8) bytes at `pa`, naturally aligned; false when nothing answers there. */
+  write(pa: number, size: number, value: bigint, from: Requester): boolean {
+    const mapping = this.find(pa);
+    if (!mapping) return false;
+    mapping.device.write(pa - mapping.start, size, BigInt.asUintN(size * 8, value), from);
+    return true;
+  }
+
+  private find(pa: number): Mapping | undefined {
+    return this.mappings.find(({ start, end }) => pa >= start && pa < end);
+  }
 }

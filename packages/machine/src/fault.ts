@@ -20,8 +20,10 @@ export interface Fault {
   readonly fault: FaultKind;
   /** 1 or 2: the stage of translation that failed; 0: the physical access itself, after translation. */
   readonly stage: 0 | 1 | 2;
-  /** Translation table level, or GPT level for gpt-* faults. */
+  /** Translation table level; 0 when no translation took part. */
   readonly level: number;
+  /** For granule-protection and gpt-* faults: the GPT level that refused. */
+  readonly gptLevel?: number;
   /** The fault was on a table access: of stage 1 through stage 2 (S1PTW), or of this stage itself. */
   readonly onWalk: boolean;
   readonly s1ptw: boolean;

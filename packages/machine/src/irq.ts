@@ -5,7 +5,7 @@
  * A PE sees four signals. Which of them are taken, and where to, is decided by the machine (SCR_EL3, HCR_EL2, PSTATE).
  * DDI 0487, "Asynchronous exception types"; IHI 0069, "CPU interface".
  */
-import type { MmioDevice, Snapshotable } from "./bus.js";
+import type { MappedDevice, Snapshotable } from "./bus.js";
 import type { Pe } from "./pe.js";
 
 /** The signals of `InterruptController.lines`, as bits. */
@@ -19,13 +19,6 @@ export const Line = {
   /** Virtual FIQ out of the list registers (the machine adds HCR_EL2.VF itself). */
   VFIQ: 8,
 } as const;
-
-/** A device and the physical addresses that it answers at. */
-export interface MappedDevice {
-  readonly base: bigint;
-  readonly size: bigint;
-  readonly device: MmioDevice;
-}
 
 /** The physical GICv3: distributor, redistributors, and the CPU interface of each PE over the PE's state. */
 export interface InterruptController extends Snapshotable {

@@ -1,7 +1,8 @@
 /**
  * One processing element as native firmware and the library see it.
  */
-import type { SecurityState } from "@realmbox/abi";
+import type { Pas, SecurityState } from "@realmbox/abi";
+import type { TimerName } from "./irq.js";
 import type { MemoryPort, SlotName } from "./slot.js";
 
 export interface Pe {
@@ -25,19 +26,19 @@ export interface Pe {
   nzcv: bigint;
 
   /**
-   * An MRS or MSR as the current EL makes it, by register name as `cpu/sysreg.ts` lists it ("ICC_IAR1_EL1"), for
+   * An MRS or MSR as the current EL makes it, by register name as the tables of `sysreg/` list it ("ICC_IAR1_EL1"), for
    * registers with effects. Throws when the name is unknown or the access would be UNDEFINED: a defect of the firmware.
    */
   mrs(name: string): bigint;
   msr(name: string, value: bigint): void;
   /** CNTV/CNTP/CNTHP/CNTHV control with ISTATUS computed at the current count. */
-  timerCtl(timer: "CNTV" | "CNTP" | "CNTHP" | "CNTHV"): bigint;
+  timerCtl(timer: TimerName): bigint;
 
   /**
    * The port through which the native firmware of this PE's current Security state reaches a PAS; throws when the state
    * has no such PAS.
    */
-  port(pas: number): MemoryPort;
+  port(pas: Pas): MemoryPort;
 
   /**
    * An SMC from native firmware to native firmware that enters no lower EL: the RMM asks the monitor for a GPT change.
@@ -46,15 +47,18 @@ export interface Pe {
   smcNow(): void;
 
   /** TLB maintenance by native firmware, as the TLBI of that name would do at its EL, on all PEs. */
-  tlbi(
-    op:
-      | { readonly kind: "vmalls12e1"; readonly vmid: number } // all of a VMID, both stages
-      | { readonly kind: "ipas2e1"; readonly vmid: number; readonly ipa: bigint; readonly size: bigint }
-      | { readonly kind: "alle2" }
-      | { readonly kind: "rpalos"; readonly pa: bigint; readonly size: bigint } // GPT information of [pa, pa + size)
-      | { readonly kind: "paall" },
-  ): void;
+  tlbi(operation: TlbiOperation): void;
 
   /** Which slot, if any, the PE is in now. */
   readonly slot: SlotName | undefined;
 }
+
+export type TlbiOperation =
+  /** All of a VMID in the current Security state, both stages. */
+  | { readonly kind: "vmalls12e1"; readonly vmid: number }
+  /** [ipa, ipa + size) of a VMID in the current Security state. */
+  | { readonly kind: "ipas2e1"; readonly vmid: number; readonly ipa: bigint; readonly size: bigint }
+  | { readonly kind: "alle2" }
+  /** GPT information of [pa, pa + size). */
+  | { readonly kind: "rpalos"; readonly pa: bigint; readonly size: bigint }
+  | { readonly kind: "paall" };

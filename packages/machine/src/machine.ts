@@ -1,0 +1,469 @@
+/**
+ * The machine: memory, devices and PEs of a board, the slots of its firmware, the clock, and the loop that runs the PEs
+ * one after another on one thread.
+ *
+ * The clock counts instructions retired by all PEs, and one for each exception taken, ERET, and SMC or ERET of native
+ * firmware. Everything that happens at a time happens at its exact count, whatever the slices and limits of `run` are, so
+ * the same inputs give the same run. A PE's BUDGET is its share of the clock until the next thing that is due.
+ */
+import { EC, invariant, PAS_NAMES, Pas, SecurityState } from "@realmbox/abi";
+import type { Board } from "./board/base.js";
+import { Bus, type Requester, type Snapshotable } from "./bus.js";
+import { type MutableCounters, makeCounters } from "./counters.js";
+import type { Engine } from "./cpu/engine.js";
+import { R } from "./cpu/state.js";
+import {
+  exceptionReturn,
+  hcrLo,
+  isInterruptDue,
+  makeEsr,
+  NATIVE_PC,
+  takeInterrupt,
+  takeSync,
+  virtualLines,
+} from "./exceptions.js";
+import type { Fault } from "./fault.js";
+import { Gic } from "./gic/gic.js";
+import { GranuleProtection } from "./gpt.js";
+import { Line } from "./irq.js";
+import { PAGE_SIZE, PhysicalMemory } from "./memory.js";
+import { Mmu } from "./mmu/mmu.js";
+import type { TlbiOperation } from "./pe.js";
+import { Port } from "./ports.js";
+import { Processor, slotLevels } from "./processor.js";
+import type { Firmware, MemoryPort, SlotEvent, SlotExit, SlotName } from "./slot.js";
+import { restoreMachine, saveMachine } from "./snapshot.js";
+import { SystemRegisters } from "./sysreg/system-registers.js";
+import { GenericTimers } from "./timers.js";
+import { TraceBus } from "./trace.js";
+import { ATTENTION_LO, EVENT_LO, EXCL_HOST_LO } from "./words.js";
+
+/** Clock counts that a PE runs before the next one's turn. */
+const SLICE = 10_000;
+/** Synchronous exceptions in a row without a retired instruction that end a run. */
+const FRUITLESS_MAX = 64;
+
+export interface MachineOptions {
+  readonly board: Board;
+  /** The interpreter's WebAssembly bytes; generated from the instruction rows when absent. */
+  readonly engine?: Uint8Array;
+  /** Seed of RNDR. */
+  readonly seed?: bigint;
+}
+
+export type RunEnd =
+  /** Somebody called `stop`. */
+  | { readonly kind: "stopped"; readonly reason: string }
+  /** The limit given to `run` is reached. */
+  | { readonly kind: "limit" }
+  /** All PEs wait, and an external source may still send something. `deadline`: the clock of the next timer event. */
+  | { readonly kind: "idle"; readonly deadline: number | undefined }
+  /** All PEs wait or are off, and nothing can ever wake one. */
+  | { readonly kind: "deadlock"; readonly detail: string }
+  /** Emulated code takes one exception after another and never retires an instruction. */
+  | { readonly kind: "exception-loop"; readonly detail: string };
+
+export class Machine {
+  readonly board: Board;
+  readonly pes: readonly Processor[];
+  readonly memory: PhysicalMemory;
+  readonly bus = new Bus();
+  readonly gic: Gic;
+  readonly timers = new GenericTimers();
+  readonly mmu: Mmu;
+  readonly systemRegisters: SystemRegisters;
+  readonly counters: MutableCounters = makeCounters();
+  readonly trace: TraceBus;
+  /** Parts whose state a snapshot holds. */
+  readonly parts: Snapshotable[] = [];
+
+  /** How many external sources may still send something: then an idle machine waits instead of jumping ahead. */
+  externalSources = 0;
+  /** Called when something from outside of `run` made a PE runnable. */
+  wakeHook?: () => void;
+
+  private readonly engineBytes: Uint8Array | undefined;
+  private readonly engine: Engine | undefined;
+  /** Native firmware by Security state times four plus EL. */
+  private readonly firmware = new Array<Firmware | undefined>(16).fill(undefined);
+  private readonly protections = new Map<string, GranuleProtection>();
+  /** Clock without what the current PE has spent of its grant. */
+  private time = 0;
+  /** The PE whose turn it is, and the clock at which its slice ends; 0: its slice has not begun. */
+  private turn = 0;
+  private sliceEnd = 0;
+  private running = false;
+  private end: RunEnd | undefined;
+
+  constructor({ board, engine, seed = 0n }: MachineOptions) {
+    this.board = board;
+    this.engineBytes = engine;
+    this.engine = undefined;
+    this.memory = new PhysicalMemory(board);
+    this.trace = new TraceBus(() => ({ at: this.now, pe: this.turn }));
+    this.mmu = new Mmu(this);
+    this.systemRegisters = new SystemRegisters(this, seed);
+    this.pes = Array.from({ length: board.peCount }, (_, index) => new Processor(this, index));
+    this.gic = new Gic({ board, pes: this.pes });
+    this.gic.onChange = () => this.interruptsChanged();
+    for (const device of this.gic.devices) this.bus.attach(device);
+    this.parts.push(this.gic);
+  }
+
+  /** The clock: instructions retired and exceptions taken by all PEs, and idle time skipped. */
+  get now(): number {
+    return this.time + this.pes[this.turn]!.spent;
+  }
+
+  /** The physical count in ticks, as a number. */
+  get ticks(): number {
+    return Math.floor(this.now / this.board.instructionsPerTick);
+  }
+
+  /** CNTPCT_EL0. */
+  counter(): bigint {
+    return BigInt(this.ticks);
+  }
+
+  /** Fills a slot with native firmware; a slot without one runs emulated code. */
+  install(slot: SlotName, firmware: Firmware): void {
+    for (const level of slotLevels(slot)) this.firmware[level] = firmware;
+  }
+
+  firmwareAt(level: number): Firmware | undefined {
+    return this.firmware[level];
+  }
+
+  /** Puts an image into memory before the reset, as a flash programmer would: no granule protection check. */
+  load(pa: bigint, bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; ) {
+      const at = Number(pa) + done;
+      const n = Math.min(bytes.length - done, PAGE_SIZE - (at % PAGE_SIZE));
+      const host = this.memory.host(at);
+      invariant(host > 0, "an image lies in memory", at.toString(16));
+      this.memory.u8.set(bytes.subarray(done, done + n), host);
+      done += n;
+    }
+  }
+
+  /** PE 0 starts at EL3, the others are off. Memory keeps its contents. */
+  reset(): void {
+    this.time = 0;
+    this.turn = 0;
+    this.sliceEnd = 0;
+    this.end = undefined;
+    this.gic.reset();
+    for (const pe of this.pes) pe.reset();
+    this.mmu.flushAll();
+    this.startPe(0);
+  }
+
+  /** A PE that is off begins at EL3, with the event `start`. */
+  startPe(index: number): void {
+    const pe = this.pes[index];
+    invariant(pe !== undefined && pe.power === "off", "a PE that starts exists and is off", index);
+    pe.start(this.board.root.base);
+  }
+
+  /** Ends the run: `run` returns when the step or instruction that is under way is done. */
+  stop(reason: string): void {
+    this.finish({ kind: "stopped", reason });
+  }
+
+  /**
+   * Runs until `stop`, until `limit.instructions` counts of the clock have passed, or until nothing can happen any more
+   * by itself. May be called again; the run is the same whatever the limits were.
+   */
+  run(limit?: { readonly instructions?: number }): RunEnd {
+    invariant(!this.running, "run is not called from inside a run");
+    const limitAt = limit?.instructions === undefined ? Number.POSITIVE_INFINITY : this.now + limit.instructions;
+    this.running = true;
+    this.end = undefined;
+    try {
+      while (this.end === undefined) this.runSlice(this.pes[this.turn]!, limitAt);
+      return this.end;
+    } finally {
+      this.settle();
+      this.running = false;
+    }
+  }
+
+  /** Advances the clock of an idle machine, at most to `clock`: that much time has passed for the external sources. */
+  advance(clock: number): void {
+    invariant(!this.running, "advance is called between runs");
+    this.settle();
+    this.time = Math.max(this.time, clock);
+  }
+
+  /** The level of a shared peripheral interrupt of the physical GIC. */
+  setSpi(intid: number, level: boolean): void {
+    this.gic.setSpi(intid, level);
+  }
+
+  /** State that snapshots hold beside memory and PEs. Names are unique. */
+  register(part: Snapshotable): void {
+    invariant(!this.parts.some(({ name }) => name === part.name), "names of registered parts differ", part.name);
+    this.parts.push(part);
+  }
+
+  /** The machine's whole state, between two runs. The machine goes on as one restored from it would. */
+  snapshot(): Uint8Array {
+    invariant(!this.running, "a snapshot is taken between runs");
+    this.settle();
+    this.mmu.flushAll();
+    for (const protection of this.protections.values()) protection.invalidateAll();
+    return saveMachine(this, { time: this.time, turn: this.turn, sliceEnd: this.sliceEnd });
+  }
+
+  /** Takes over a snapshot of a machine with the same board, firmware and parts. Throws when it is none. */
+  restore(data: Uint8Array): void {
+    invariant(!this.running, "a snapshot is restored between runs");
+    this.forgetProtections();
+    const { time, turn, sliceEnd } = restoreMachine(this, data);
+    this.time = time;
+    this.turn = turn;
+    this.sliceEnd = sliceEnd;
+    this.mmu.flushAll();
+  }
+
+  /** A port for Host-side devices that are not a PE's: Non-secure, checked like PE 0's accesses. */
+  devicePort(): MemoryPort {
+    return new Port(this, {
+      from: { pe: 0, pas: Pas.NS, state: SecurityState.NON_SECURE },
+      counts: this.counters.ports.devices,
+      protection: () => this.pes[0]!.protection,
+    });
+  }
+
+  /** Granule protection for values of GPCCR_EL3 and GPTBR_EL3; equal values share what is remembered. */
+  protectionFor(gpccr: bigint, gptbr: bigint): GranuleProtection {
+    const key = `${gpccr},${gptbr}`;
+    let protection = this.protections.get(key);
+    if (!protection) {
+      // A machine uses two or three pairs; guests that try others must not fill the memory.
+      if (this.protections.size >= 8) this.forgetProtections();
+      protection = new GranuleProtection(this.memory, { gpccr, gptbr, paBits: this.board.paBits });
+      this.protections.set(key, protection);
+    }
+    return protection;
+  }
+
+  /** TLB maintenance for all PEs. */
+  tlbi(operation: TlbiOperation): void {
+    switch (operation.kind) {
+      case "rpalos":
+        this.invalidateGranules(Number(operation.pa), Number(operation.size));
+        break;
+      case "paall":
+        this.invalidateGranules(0, Number.POSITIVE_INFINITY);
+        break;
+      case "alle2":
+        this.mmu.flushRegime("EL2", this.pes[this.turn]!.state);
+        break;
+      default:
+        // Both stages of a VMID, or an IPA range of it: combined entries do not remember their IPA.
+        this.mmu.flushVmid(operation.vmid, this.pes[this.turn]!.state);
+    }
+  }
+
+  /** GPT information of [pa, pa + size) is stale; so are TLB entries made from those granules. */
+  invalidateGranules(pa: number, size: number): void {
+    for (const protection of this.protections.values()) protection.invalidate(pa, size);
+    if (this.memory.anyInTlb(pa, size)) this.mmu.flushAll();
+  }
+
+  /** An SMC of native firmware at EL2: a real exception, whose return address is the reserved native PC. */
+  enterSmc(pe: Processor): void {
+    pe.setPc(NATIVE_PC);
+    this.traceSmc(pe);
+    takeSync(pe, 3, makeEsr(EC.SMC64, 0));
+  }
+
+  /** One step of native firmware. */
+  stepFirmware(pe: Processor, firmware: Firmware): SlotExit {
+    this.counters.nativeSteps++;
+    return firmware.step(pe, pe.event);
+  }
+
+  /** Counts an SMC that goes to EL3, and traces it. */
+  traceSmc(pe: Processor): void {
+    this.counters.smcs++;
+    if (!this.trace.wants("smc")) return;
+    const { r } = pe;
+    this.trace.emit({
+      category: "smc",
+      name: "SMC",
+      fields: { from: levelName(pe), x0: r[R.X0], x1: r[R.X0 + 1]!, x2: r[R.X0 + 2]!, x3: r[R.X0 + 3]! },
+    });
+  }
+
+  reportPortFault(fault: Fault, from: Requester): void {
+    if (fault.fault === "granule-protection") this.counters.granuleProtectionFaults++;
+    if (!this.trace.wants("fault")) return;
+    this.trace.emit({
+      category: "fault",
+      name: fault.fault === "granule-protection" ? "GPF" : fault.fault,
+      fields: { by: `port of ${STATE_NAMES[from.state]}`, pa: fault.pa ?? 0n, pas: PAS_NAMES[from.pas] },
+    });
+  }
+
+  reportExhausted(pa: number): void {
+    if (!this.trace.wants("fault")) return;
+    this.trace.emit({ category: "fault", name: "no frame left for a page", fields: { pa: BigInt(pa) } });
+  }
+
+  /** Ends the run when emulated code does nothing but take exceptions. */
+  checkExceptionLoop(pe: Processor, ec: number): void {
+    if (pe.fruitless < FRUITLESS_MAX) return;
+    const pc = pe.r[R.PC].toString(16);
+    const detail = `PE ${pe.index} at ${levelName(pe)}, PC 0x${pc}: ${FRUITLESS_MAX} exceptions (class 0x${ec.toString(16)}) without a retired instruction`;
+    this.finish({ kind: "exception-loop", detail });
+  }
+
+  /** Signals to a PE may have changed: the running PE looks at the next instruction boundary. */
+  interruptsChanged(): void {
+    this.pes[this.turn]!.w[ATTENTION_LO] = 1;
+    if (!this.running) this.wakeHook?.();
+  }
+
+  /** SEV: sets the event register of every PE. */
+  sendEvent(): void {
+    for (const pe of this.pes) pe.w[EVENT_LO] = 1;
+  }
+
+  private forgetProtections(): void {
+    this.protections.clear();
+    for (const pe of this.pes) pe.forgetProtection();
+  }
+
+  private finish(end: RunEnd): void {
+    this.end ??= end;
+    this.pes[this.turn]!.w[ATTENTION_LO] = 1;
+  }
+
+  /** Moves what the current PE has spent into the clock. */
+  private settle(): void {
+    const pe = this.pes[this.turn]!;
+    this.time += pe.spent;
+    pe.grant(0);
+  }
+
+  /** Runs one PE to the end of its slice, or as far as the run goes. */
+  private runSlice(pe: Processor, limitAt: number): void {
+    if (this.sliceEnd === 0) this.sliceEnd = this.time + SLICE;
+    while (this.end === undefined) {
+      this.settle();
+      if (this.time >= limitAt) {
+        this.finish({ kind: "limit" });
+        return;
+      }
+      if (pe.power === "off" || pe.yielding || this.time >= this.sliceEnd) {
+        this.endSlice(pe, limitAt);
+        return;
+      }
+      this.updateTimers(pe);
+      const lines = this.gic.lines(pe);
+      if (pe.sleeping) {
+        if (!this.canWake(pe, lines)) {
+          this.endSlice(pe, limitAt);
+          return;
+        }
+        pe.sleeping = false;
+      }
+      if (pe.firmware) {
+        this.runFirmware(pe, pe.firmware);
+        continue;
+      }
+      if (takeInterrupt(pe, lines)) continue;
+      this.runEmulated(pe, Math.min(this.sliceEnd, pe.deadline, limitAt) - this.time);
+    }
+  }
+
+  private endSlice(pe: Processor, limitAt: number): void {
+    pe.yielding = false;
+    pe.w[EXCL_HOST_LO] = 0;
+    this.sliceEnd = 0;
+    this.turn = (this.turn + 1) % this.pes.length;
+    if (this.turn === 0 && this.pes.every((other) => this.isIdle(other))) this.skipIdle(limitAt);
+  }
+
+  private isIdle(pe: Processor): boolean {
+    if (pe.power === "off") return true;
+    if (!pe.sleeping) return false;
+    this.updateTimers(pe);
+    return !this.canWake(pe, this.gic.lines(pe));
+  }
+
+  /** All PEs wait: jumps to the next timer event, or leaves it to the caller when something else may come first. */
+  private skipIdle(limitAt: number): void {
+    const on = this.pes.filter((pe) => pe.power === "on");
+    const deadline = on.reduce((least, pe) => Math.min(least, pe.deadline), Number.POSITIVE_INFINITY);
+    if (this.externalSources > 0) {
+      this.finish({ kind: "idle", deadline: Number.isFinite(deadline) ? deadline : undefined });
+      return;
+    }
+    if (deadline === Number.POSITIVE_INFINITY) {
+      const detail =
+        on.length === 0 ? "all PEs are off" : on.map((pe) => `PE ${pe.index} waits at ${levelName(pe)}`).join(", ");
+      this.finish({ kind: "deadlock", detail });
+      return;
+    }
+    this.time = Math.min(deadline, limitAt);
+  }
+
+  /** WFI ends with any physical interrupt, masked or not, and at EL1 and EL0 with a virtual one. */
+  private canWake(pe: Processor, lines: number): boolean {
+    if ((lines & (Line.IRQ | Line.FIQ)) !== 0) return true;
+    if (pe.el > 1) return false;
+    return virtualLines(hcrLo(pe.w), lines) !== 0 || isInterruptDue(pe, lines);
+  }
+
+  private runFirmware(pe: Processor, firmware: Firmware): void {
+    const exit = this.stepFirmware(pe, firmware);
+    switch (exit.kind) {
+      case "eret":
+        exceptionReturn(pe);
+        break;
+      case "smc":
+        invariant(pe.el === 2, "an SMC exit is EL2's", pe.el);
+        this.enterSmc(pe);
+        break;
+      case "wfi":
+        pe.sleeping = true;
+        pe.event = EVENT_WAKE;
+        break;
+      case "off":
+        pe.power = "off";
+    }
+  }
+
+  private runEmulated(pe: Processor, budget: number): void {
+    pe.grant(budget);
+    pe.w[ATTENTION_LO] = 0;
+    invariant(this.engine !== undefined, "an engine runs emulated code");
+    this.engine.run(pe.base);
+    pe.account();
+  }
+
+  /** Brings the timers' outputs up to date when their time has come or their registers have changed. */
+  private updateTimers(pe: Processor): void {
+    if (this.time < pe.deadline && !pe.timerInputsChanged()) return;
+    const count = Math.floor(this.time / this.board.instructionsPerTick);
+    const outputs = this.timers.outputs(pe, count);
+    let changed = outputs ^ pe.timerOutputs;
+    pe.timerOutputs = outputs;
+    for (; changed !== 0; changed &= changed - 1) {
+      const intid = 31 - Math.clz32(changed & -changed);
+      this.gic.setPpi(pe.index, intid, (outputs & (1 << intid)) !== 0);
+    }
+    const deadline = this.timers.nextDeadline(pe, count) * this.board.instructionsPerTick;
+    // A compare value that the clock's numbers cannot reach is never.
+    pe.deadline = deadline < Number.MAX_SAFE_INTEGER ? deadline : Number.POSITIVE_INFINITY;
+  }
+}
+
+const EVENT_WAKE: SlotEvent = { kind: "wake" };
+
+/** "NON_SECURE EL2": for traces and messages. */
+const levelName = (pe: Processor): string => `${STATE_NAMES[pe.state]} EL${pe.el}`;
+const STATE_NAMES = ["SECURE", "NON_SECURE", "ROOT", "REALM"] as const;

@@ -1,0 +1,205 @@
+/**
+ * Memory ports: how native firmware and Host-side devices reach physical memory. A port belongs to a requester (a slot on
+ * a PE, or the devices) and to one PAS that the requester's Security state may use; each call is checked against the GPT
+ * granule by granule, so firmware that touches the wrong PAS gets a granule protection fault like anybody else.
+ * DDI 0487, "Physical address spaces" (which PAS each Security state can access).
+ */
+import { invariant, Pas, SecurityState } from "@realmbox/abi";
+import type { Bus, Requester } from "./bus.js";
+import type { MutableCounters, PortCounts } from "./counters.js";
+import type { Fault } from "./fault.js";
+import { GPC_OK, type GranuleProtection, gpcFault } from "./gpt.js";
+import { NO_FRAME, PAGE_SIZE, type PhysicalMemory } from "./memory.js";
+import type { MemoryPort } from "./slot.js";
+
+/** What a port needs of the machine. */
+export interface PortSystem {
+  readonly memory: PhysicalMemory;
+  readonly bus: Bus;
+  readonly counters: MutableCounters;
+  /** Tells of a refused port access, for the trace. */
+  reportPortFault(fault: Fault, from: Requester): void;
+  /** Tells that no frame is left for a page. */
+  reportExhausted(pa: number): void;
+}
+
+/** Whether a Security state can make accesses in a PAS: its own, and Non-secure; Root all. */
+export const stateHasPas = (state: SecurityState, pas: Pas): boolean =>
+  state === SecurityState.ROOT || pas === Pas.NS || pas === (state as number);
+
+export class Port implements MemoryPort {
+  readonly pas: Pas;
+  private readonly system: PortSystem;
+  private readonly counts: PortCounts;
+  private readonly from: Requester;
+  private readonly protection: () => GranuleProtection;
+
+  constructor(
+    system: PortSystem,
+    options: { from: Requester; counts: PortCounts; protection: () => GranuleProtection },
+  ) {
+    const { pas, state } = options.from;
+    invariant(stateHasPas(state, pas), "the Security state has this PAS", `${state} ${pas}`);
+    this.system = system;
+    this.pas = pas;
+    this.from = options.from;
+    this.counts = options.counts;
+    this.protection = options.protection;
+  }
+
+  copyIn(pa: bigint, into: Uint8Array): Fault | undefined {
+    const { length } = into;
+    const start = Number(pa);
+    const refused = this.check(start, length);
+    if (refused) return refused;
+    this.count(length);
+    const { memory } = this.system;
+    for (let done = 0; done < length; ) {
+      const at = start + done;
+      const n = Math.min(length - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
+      if (memory.isMemory(at)) {
+        const host = memory.host(at);
+        into.set(memory.u8.subarray(host, host + n), done);
+      } else {
+        this.deviceRead(at, into.subarray(done, done + n));
+      }
+      done += n;
+    }
+    return undefined;
+  }
+
+  copyOut(pa: bigint, from: Uint8Array): Fault | undefined {
+    const { length } = from;
+    const start = Number(pa);
+    const refused = this.check(start, length);
+    if (refused) return refused;
+    this.count(length);
+    const { memory } = this.system;
+    if ((start & (PAGE_SIZE - 1)) + length <= PAGE_SIZE && memory.isMemory(start)) {
+      memory.u8.set(from, memory.host(start));
+      return undefined;
+    }
+    for (let done = 0; done < length; ) {
+      const at = start + done;
+      const n = Math.min(length - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
+      const part = from.subarray(done, done + n);
+      if (memory.isMemory(at)) memory.u8.set(part, memory.host(at));
+      else this.deviceWrite(at, part);
+      done += n;
+    }
+    return undefined;
+  }
+
+  read64(pa: bigint): bigint | Fault {
+    const at = Number(pa);
+    invariant((at & 7) === 0, "read64 is aligned", pa);
+    const refused = this.check(at, 8);
+    if (refused) return refused;
+    this.count(8);
+    const { memory } = this.system;
+    if (memory.isMemory(at)) return memory.u64[memory.host(at) / 8]!;
+    return this.system.bus.read(at, 8, this.from)!;
+  }
+
+  write64(pa: bigint, value: bigint): Fault | undefined {
+    const at = Number(pa);
+    invariant((at & 7) === 0, "write64 is aligned", pa);
+    const refused = this.check(at, 8);
+    if (refused) return refused;
+    this.count(8);
+    const { memory } = this.system;
+    if (memory.isMemory(at)) memory.u64[memory.host(at) / 8] = value;
+    else this.system.bus.write(at, 8, value, this.from);
+    return undefined;
+  }
+
+  zero(pa: bigint, length: number): Fault | undefined {
+    const start = Number(pa);
+    const refused = this.check(start, length, false);
+    if (refused) return refused;
+    this.count(length);
+    const { memory } = this.system;
+    for (let done = 0; done < length; ) {
+      const at = start + done;
+      const n = Math.min(length - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
+      if (memory.isTouched(at)) {
+        const host = memory.host(at);
+        memory.u8.fill(0, host, host + n);
+      } else if (!memory.isMemory(at)) {
+        this.deviceWrite(at, new Uint8Array(n));
+      }
+      done += n;
+    }
+    return undefined;
+  }
+
+  granule(pa: bigint): Uint8Array | Fault {
+    const at = Number(pa);
+    invariant((at & (PAGE_SIZE - 1)) === 0, "granule is aligned", pa);
+    const refused = this.check(at, PAGE_SIZE);
+    if (refused) return refused;
+    const { memory } = this.system;
+    if (!memory.isMemory(at)) return this.refuse(this.external(at));
+    this.count(PAGE_SIZE);
+    return memory.pageBytes(memory.host(at));
+  }
+
+  private count(bytes: number): void {
+    this.counts.accesses[this.pas]!++;
+    this.counts.bytes[this.pas]! += bytes;
+  }
+
+  /** The first refusal among the granules of [pa, pa + length); `allocate`: a page without a frame gets one now. */
+  private check(pa: number, length: number, allocate = true): Fault | undefined {
+    const { memory, bus } = this.system;
+    const protection = this.protection();
+    const end = pa + length;
+    for (let at = pa; at < end; at = at - (at % PAGE_SIZE) + PAGE_SIZE) {
+      const refusal = protection.check(at, this.pas);
+      if (refusal !== GPC_OK) return this.refuse(gpcFault(refusal, at, this.pas));
+      if (allocate || !memory.isMemory(at)) {
+        const host = memory.host(at);
+        if (host === NO_FRAME) this.system.reportExhausted(at);
+        if (host <= 0 && !(host !== NO_FRAME && bus.has(at))) return this.refuse(this.external(at));
+      }
+    }
+    return undefined;
+  }
+
+  private external(pa: number): Fault {
+    return { fault: "external", stage: 0, level: 0, onWalk: false, s1ptw: false, pa: BigInt(pa), pas: this.pas };
+  }
+
+  private refuse(fault: Fault): Fault {
+    this.system.reportPortFault(fault, this.from);
+    return fault;
+  }
+
+  /** Device accesses are split into naturally aligned ones of up to 8 bytes. */
+  private deviceRead(pa: number, into: Uint8Array): void {
+    for (let done = 0; done < into.length; ) {
+      const size = accessSize(pa + done, into.length - done);
+      const value = this.system.bus.read(pa + done, size, this.from) ?? 0n;
+      for (let i = 0; i < size; i++) into[done + i] = Number((value >> BigInt(8 * i)) & 0xffn);
+      done += size;
+    }
+  }
+
+  private deviceWrite(pa: number, from: Uint8Array): void {
+    for (let done = 0; done < from.length; ) {
+      const size = accessSize(pa + done, from.length - done);
+      let value = 0n;
+      for (let i = 0; i < size; i++) value |= BigInt(from[done + i]!) << BigInt(8 * i);
+      this.system.bus.write(pa + done, size, value, this.from);
+      done += size;
+    }
+  }
+}
+
+/** The largest naturally aligned access that starts at `pa` and has at most `left` bytes. */
+function accessSize(pa: number, left: number): number {
+  for (let size = 8; size > 1; size /= 2) {
+    if (pa % size === 0 && size <= left) return size;
+  }
+  return 1;
+}

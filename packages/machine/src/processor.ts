@@ -1,0 +1,401 @@
+/**
+ * One processing element: its state block in the machine's memory and what the machine keeps beside it. Native firmware
+ * and the library see it as `Pe`; the machine's parts work on the state words directly (words.ts).
+ */
+import { invariant, PAS_NAMES, type Pas, type SecurityState } from "@realmbox/abi";
+import { PE_STATE_SIZE, PE_STATE_SLOTS, R } from "./cpu/state.js";
+import { el2Enabled, exceptionReturn, lowerState, Vector } from "./exceptions.js";
+import type { GranuleProtection } from "./gpt.js";
+import type { TimerName } from "./irq.js";
+import type { Machine } from "./machine.js";
+import type { Pe, TlbiOperation } from "./pe.js";
+import { Port, stateHasPas } from "./ports.js";
+import { packFlags, setFlags, setPstate } from "./pstate.js";
+import type { Firmware, MemoryPort, SlotEvent, SlotName } from "./slot.js";
+import { MIDR } from "./sysreg/id.js";
+import { BUDGET_LO, PC_LO, PSTATE_LO, SCR_HI, SCR_LO } from "./words.js";
+
+/** Slot by Security state times four plus EL; what is no slot is undefined. */
+const SLOT_BY_LEVEL: readonly (SlotName | undefined)[] = Array.from({ length: 16 }, (_, key) => {
+  const state = key >> 2;
+  const el = key & 3;
+  if (el === 3) return "root-el3";
+  return el === 2 ? (["secure-el2", "ns-el2", undefined, "realm-el2"] as const)[state] : undefined;
+});
+
+const EVENT_START: SlotEvent = { kind: "start" };
+const GPCCR_LO = R.GPCCR_EL3 * 2;
+const GPTBR_LO = R.GPTBR_EL3 * 2;
+/** RES1 bits only: MMU, caches and checks off. */
+const SCTLR_EL3_RESET = 0x30c5_0830n;
+const PSTATE_EL3H_MASKED = 0x3cd;
+
+/** Words that the timers' outputs depend on: when none has changed, neither has a deadline. */
+const TIMER_INPUTS: readonly number[] = [
+  ...words(R.CNTP_CTL_EL0, 4),
+  ...words(R.CNTHP_CTL_EL2, 10),
+  ...words(R.CNTHCTL_EL2, 3),
+  ...words(R.HCR_EL2, 1),
+  SCR_LO,
+  SCR_HI,
+];
+
+function words(slot: number, count: number): number[] {
+  return Array.from({ length: count * 2 }, (_, i) => slot * 2 + i);
+}
+
+export type PowerState = "off" | "on";
+
+export class Processor implements Pe {
+  readonly index: number;
+  readonly mpidr: bigint;
+  /** Host address of the state block. */
+  readonly base: number;
+  readonly r: BigUint64Array;
+  readonly bytes: Uint8Array;
+  /** The state as 32-bit words; see words.ts. */
+  readonly w: Int32Array;
+  readonly machine: Machine;
+
+  power: PowerState = "off";
+  /** In WFI: nothing runs until an interrupt is pending. */
+  sleeping = false;
+  /** In WFE: the rest of the slice goes to the others. */
+  yielding = false;
+  /** What the native firmware of the current level will be told at its next step. */
+  event: SlotEvent = EVENT_START;
+  /** The firmware of the current level, when it is native. */
+  firmware: Firmware | undefined;
+  /** Machine clock at which a timer output of this PE changes next. */
+  deadline = Number.POSITIVE_INFINITY;
+  /** PPIs that the timers assert, as a set of bits. */
+  timerOutputs = 0;
+  /** Clock counts granted to the PE that BUDGET counts down from. */
+  granted = 0;
+  /** Instructions retired in all. */
+  retired = 0;
+  /** Synchronous exceptions in a row without a retired instruction, at one or two addresses. */
+  fruitless = 0;
+
+  /** BUDGET when instructions were last attributed to a level. */
+  private mark = 0;
+  private protectionNow: GranuleProtection;
+  private readonly gpcWords = new Int32Array(3);
+  private lastState: SecurityState | -1 = -1;
+  private readonly timerInputs = new Int32Array(TIMER_INPUTS.length);
+  private readonly portCache: (MemoryPort | undefined)[] = [];
+  private retiredAtSync = -1;
+  private readonly syncPcs = new Int32Array(4);
+
+  constructor(machine: Machine, index: number) {
+    const { memory } = machine;
+    const base = memory.peStates + index * PE_STATE_SIZE;
+    this.machine = machine;
+    this.index = index;
+    // RES1 bit 31; affinity level 0 is the linear index.
+    this.mpidr = 0x8000_0000n | BigInt(index);
+    this.base = base;
+    this.r = memory.u64.subarray(base / 8, base / 8 + PE_STATE_SLOTS);
+    this.bytes = memory.u8.subarray(base, base + PE_STATE_SIZE);
+    this.w = memory.i32.subarray(base / 4, base / 4 + PE_STATE_SLOTS * 2);
+    this.protectionNow = machine.protectionFor(0n, 0n);
+  }
+
+  /** Cold reset: everything zero but what the architecture or this machine gives a reset value. The PE is off. */
+  reset(): void {
+    this.bytes.fill(0);
+    this.r[R.OSLSR_EL1] = 0xan; // OSLM = 0b10, OSLK = 1
+    this.r[R.VPIDR_EL2] = MIDR;
+    this.r[R.VMPIDR_EL2] = this.mpidr;
+    this.power = "off";
+    this.sleeping = false;
+    this.yielding = false;
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.timerOutputs = 0;
+    this.retired = 0;
+    this.fruitless = 0;
+    this.retiredAtSync = -1;
+    this.lastState = -1;
+    this.mark = 0;
+    this.granted = 0;
+    this.timerInputs.fill(0);
+  }
+
+  /** Begins at EL3, translation and granule protection off, interrupts masked. */
+  start(pc: bigint): void {
+    const { r, w } = this;
+    this.power = "on";
+    this.sleeping = false;
+    r[R.SCTLR_EL3] = SCTLR_EL3_RESET;
+    r[R.GPCCR_EL3] = 0n;
+    setPstate(w, PSTATE_EL3H_MASKED);
+    setFlags(w, 0);
+    r[R.PC] = pc;
+    this.event = EVENT_START;
+    this.levelChanged();
+  }
+
+  /** Granule protection as this PE's GPCCR_EL3 and GPTBR_EL3 say. */
+  get protection(): GranuleProtection {
+    const { w, gpcWords } = this;
+    if (w[GPCCR_LO] !== gpcWords[0] || w[GPTBR_LO] !== gpcWords[1] || w[GPTBR_LO + 1] !== gpcWords[2]) {
+      gpcWords[0] = w[GPCCR_LO]!;
+      gpcWords[1] = w[GPTBR_LO]!;
+      gpcWords[2] = w[GPTBR_LO + 1]!;
+      this.protectionNow = this.machine.protectionFor(this.r[R.GPCCR_EL3], this.r[R.GPTBR_EL3]);
+    }
+    return this.protectionNow;
+  }
+
+  /** What was remembered about granule protection is gone: look it up again. */
+  forgetProtection(): void {
+    this.gpcWords[0] = -1;
+  }
+
+  get el(): 0 | 1 | 2 | 3 {
+    return ((this.w[PSTATE_LO]! >> 2) & 3) as 0 | 1 | 2 | 3;
+  }
+
+  get state(): SecurityState {
+    return (this.el === 3 ? 2 : lowerState(this.w)) as SecurityState;
+  }
+
+  get slot(): SlotName | undefined {
+    return SLOT_BY_LEVEL[this.state * 4 + this.el];
+  }
+
+  get pstate(): bigint {
+    return BigInt((this.w[PSTATE_LO]! | packFlags(this.w)) >>> 0);
+  }
+
+  set pstate(value: bigint) {
+    const word = Number(value & 0xffff_ffffn) | 0;
+    setPstate(this.w, word & 0x0fff_ffff);
+    setFlags(this.w, word);
+    this.levelChanged();
+  }
+
+  get nzcv(): bigint {
+    return BigInt(packFlags(this.w) >>> 0);
+  }
+
+  set nzcv(value: bigint) {
+    setFlags(this.w, Number(value & 0xf000_0000n) | 0);
+  }
+
+  mrs(name: string): bigint {
+    return this.machine.systemRegisters.readByName(this, name);
+  }
+
+  msr(name: string, value: bigint): void {
+    this.machine.systemRegisters.writeByName(this, name, value);
+  }
+
+  timerCtl(timer: TimerName): bigint {
+    return this.machine.timers.ctl(this, timer, this.machine.ticks);
+  }
+
+  port(pas: Pas): MemoryPort {
+    const { state, slot } = this;
+    invariant(stateHasPas(state, pas), `a Security state reaches the PAS ${PAS_NAMES[pas]}`, state);
+    const key = state * 4 + pas;
+    return (this.portCache[key] ??= new Port(this.machine, {
+      from: { pe: this.index, pas, state },
+      counts: this.machine.counters.ports[slot ?? SLOT_BY_LEVEL[state * 4 + 2]!],
+      protection: () => this.protection,
+    }));
+  }
+
+  smcNow(): void {
+    const { state, el, machine } = this;
+    invariant(el === 2 && this.firmware !== undefined, "smcNow is for native firmware at EL2", el);
+    machine.enterSmc(this);
+    invariant(this.firmware !== undefined, "smcNow needs a native monitor");
+    const exit = machine.stepFirmware(this, this.firmware);
+    invariant(exit.kind === "eret", "the monitor answers smcNow with an ERET", exit.kind);
+    exceptionReturn(this);
+    invariant(
+      this.el === 2 && this.state === state && this.event.kind === "return",
+      "the monitor returns to its caller",
+    );
+  }
+
+  tlbi(operation: TlbiOperation): void {
+    this.machine.tlbi(operation);
+  }
+
+  /** Puts PC; the value is not translated or checked. */
+  setPc(pc: bigint): void {
+    this.r[R.PC] = pc;
+  }
+
+  /** Advances PC past an instruction. */
+  advancePc(): void {
+    const { w } = this;
+    const lo = (w[PC_LO]! + 4) | 0;
+    w[PC_LO] = lo;
+    if (lo >>> 0 < 4) w[PC_LO + 1] = w[PC_LO + 1]! + 1;
+  }
+
+  /** One count of the clock that is no instruction: an exception, an ERET. */
+  charge(): void {
+    this.w[BUDGET_LO]!--;
+    this.mark--;
+  }
+
+  /** Counts the instruction that the host has just done on the engine's behalf. */
+  retire(): void {
+    this.w[BUDGET_LO]!--;
+  }
+
+  /** Attributes the instructions retired since the last time to the current level. Before each change of level. */
+  account(): void {
+    const left = this.w[BUDGET_LO]!;
+    const done = this.mark - left;
+    if (done === 0) return;
+    this.mark = left;
+    this.retired += done;
+    this.machine.counters.instructions[this.state * 4 + this.el]! += done;
+  }
+
+  /** Gives the PE `budget` counts; what was left of the last grant is dropped. */
+  grant(budget: number): void {
+    this.account();
+    this.w[BUDGET_LO] = budget;
+    this.granted = budget;
+    this.mark = budget;
+  }
+
+  /** Counts used of the grant. */
+  get spent(): number {
+    return this.granted - this.w[BUDGET_LO]!;
+  }
+
+  /**
+   * The EL, the Security state, or something that depends on them has changed: finds the firmware of the level and
+   * forgets the translation context.
+   */
+  levelChanged(): void {
+    const { w } = this;
+    const el = (w[PSTATE_LO]! >> 2) & 3;
+    const state = el === 3 ? 2 : lowerState(w);
+    this.firmware = this.machine.firmwareAt(state * 4 + el);
+    if (el !== 3 && state !== this.lastState) {
+      if (this.lastState !== -1) this.machine.counters.worldSwitches++;
+      this.lastState = state as SecurityState;
+    }
+    this.contextChanged();
+  }
+
+  /** A register that translation depends on has changed. */
+  contextChanged(): void {
+    this.machine.mmu.contextChanged(this);
+  }
+
+  /** Whether EL2 exists in the current Security state. */
+  get hasEl2(): boolean {
+    return el2Enabled(this.w);
+  }
+
+  /** Whether a register that the timers depend on differs from its value at the last call. */
+  timerInputsChanged(): boolean {
+    const { w, timerInputs } = this;
+    let changed = false;
+    for (let i = 0; i < timerInputs.length; i++) {
+      const word = w[TIMER_INPUTS[i]!]!;
+      if (word === timerInputs[i]) continue;
+      timerInputs[i] = word;
+      changed = true;
+    }
+    return changed;
+  }
+
+  countInterrupt(vector: Vector): void {
+    const { counters } = this.machine;
+    if (vector === Vector.IRQ) counters.irqs++;
+    else if (vector === Vector.FIQ) counters.fiqs++;
+    else counters.serrors++;
+  }
+
+  /** Counts a synchronous exception, and tells the machine of emulated code that does nothing else. */
+  countSync(ec: number): void {
+    this.machine.counters.exceptions[ec]!++;
+    if (this.firmware) return;
+    this.account();
+    const { w, syncPcs } = this;
+    const lo = w[PC_LO]!;
+    const hi = w[PC_LO + 1]!;
+    const known = (lo === syncPcs[0] && hi === syncPcs[1]) || (lo === syncPcs[2] && hi === syncPcs[3]);
+    if (this.retired === this.retiredAtSync && known) {
+      this.fruitless++;
+      this.machine.checkExceptionLoop(this, ec);
+      return;
+    }
+    if (this.retired !== this.retiredAtSync) this.fruitless = 0;
+    this.retiredAtSync = this.retired;
+    syncPcs.copyWithin(2, 0, 2);
+    syncPcs[0] = lo;
+    syncPcs[1] = hi;
+  }
+
+  /** What a snapshot holds beside the state block. */
+  save(): SavedProcessor {
+    this.account();
+    const { power, sleeping, yielding, event, deadline, timerOutputs, retired, lastState } = this;
+    return {
+      power,
+      sleeping,
+      yielding,
+      event,
+      deadline: Number.isFinite(deadline) ? deadline : -1,
+      timerOutputs,
+      retired,
+      lastState,
+      fruitless: this.fruitless,
+      retiredAtSync: this.retiredAtSync,
+      syncPcs: [...this.syncPcs],
+    };
+  }
+
+  /** After the state block was put back. */
+  restore(saved: SavedProcessor): void {
+    this.power = saved.power;
+    this.sleeping = saved.sleeping;
+    this.yielding = saved.yielding;
+    this.event = saved.event;
+    this.deadline = saved.deadline < 0 ? Number.POSITIVE_INFINITY : saved.deadline;
+    this.timerOutputs = saved.timerOutputs;
+    this.retired = saved.retired;
+    this.fruitless = saved.fruitless;
+    this.retiredAtSync = saved.retiredAtSync;
+    this.syncPcs.set(saved.syncPcs);
+    this.lastState = saved.lastState;
+    this.grant(0);
+    this.timerInputsChanged();
+    this.levelChanged();
+  }
+}
+
+export interface SavedProcessor {
+  readonly power: PowerState;
+  readonly sleeping: boolean;
+  readonly yielding: boolean;
+  readonly event: SlotEvent;
+  /** -1: none. */
+  readonly deadline: number;
+  readonly timerOutputs: number;
+  readonly retired: number;
+  readonly lastState: SecurityState | -1;
+  readonly fruitless: number;
+  readonly retiredAtSync: number;
+  readonly syncPcs: readonly number[];
+}
+
+/** The levels of a slot, each as Security state times four plus EL: what `levelChanged` looks firmware up by. */
+export function slotLevels(slot: SlotName): number[] {
+  const levels: number[] = [];
+  SLOT_BY_LEVEL.forEach((name, level) => {
+    if (name === slot) levels.push(level);
+  });
+  return levels;
+}
