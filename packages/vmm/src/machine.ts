@@ -6,7 +6,7 @@
  * | --- | --- |
  * | MMIO | the devices; unclaimed: a normal VM reads zero, a realm gets an external abort (RMI inject_sea) |
  * | HYPERCALL | the guest's channel |
- * | MEMORY_FAULT | conversion between private and shared: every request inside RAM is accepted |
+ * | MEMORY_FAULT | conversion between private and shared: every request inside RAM is accepted, the rest left to be refused |
  * | SYSTEM_EVENT | the machine ends; a reset is no reboot, as in kvmtool |
  * | SHUTDOWN | the realm is off already: the vCPU's thread ends |
  * | anything else | the machine ends with the Host's reason |
@@ -21,7 +21,6 @@ import {
   KVM_MEMORY_EXIT_FLAG_PRIVATE,
   KVM_REG,
   KVM_SYSTEM_EVENT,
-  type Trace,
 } from "@realmbox/abi";
 import {
   type Host,
@@ -61,7 +60,6 @@ export interface VmOptions {
   readonly onStep?: (step: BuildStep) => void;
   /** The machine ended; its vCPUs stop. Called once. */
   readonly onEnd?: (end: VmEnd) => void;
-  readonly trace?: Trace;
 }
 
 /** How a machine ended. */
@@ -252,9 +250,7 @@ export class VirtualMachine {
     if (run.exit_reason === KVM_EXIT.MEMORY_FAULT && run.error?.errno === "EFAULT") return this.#convert(run);
     if (run.error !== undefined) {
       if (run.error.errno === "EINTR" || run.error.errno === "EAGAIN") return "run";
-      const what =
-        run.error.errno === "EHWPOISON" ? "the guest touched memory whose content is gone" : "KVM_RUN failed";
-      return this.#finish({ kind: "host-error", why: `${what}: ${run.error.errno} (${run.error.why})` });
+      return this.#finish(endOf(run.error));
     }
     switch (run.exit_reason) {
       case KVM_EXIT.MMIO:
@@ -283,15 +279,6 @@ export class VirtualMachine {
     if (device === undefined) {
       this.counters.unclaimed++;
       if (this.content.realm) vcpu.setVcpuEvents({ ext_dabt_pending: true });
-    }
-    const { trace } = this.#options;
-    if (trace?.wants("mmio")) {
-      const value = data.reduceRight((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
-      trace.emit({
-        category: "mmio",
-        name: mmio.is_write ? "MMIO write" : "MMIO read",
-        fields: { device: device?.name ?? "none", ipa: mmio.phys_addr, size: mmio.len, value },
-      });
     }
     return "run";
   }
@@ -322,40 +309,36 @@ export class VirtualMachine {
   }
 
   /**
-   * The guest wants Granules private or shared. Inside RAM every wish is granted; the half that is given up is emptied.
-   * Outside there is nothing to convert, and the guest's next access shows what is there.
+   * The guest wants Granules private or shared. Inside RAM every wish is granted, and the Host takes back the half that
+   * is given up. Outside there is nothing to convert: the Host finds that nothing was, and rejects the guest's request.
    */
-  *#convertOp(range: { readonly base: bigint; readonly top: bigint; readonly isPrivate: boolean }): Op<"run" | "stop"> {
-    invariant(this.#built !== undefined, "an exit before build");
-    const { vm, memory } = this.#built;
-    const { base, top, isPrivate } = range;
-    const size = top - base;
-    const attributes = isPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0n;
-    let error = yield* vm.setMemoryAttributesOp({ address: base, size, attributes });
-    if (error === undefined && !isPrivate && memory.guestMemfd !== undefined) {
-      error = yield* memory.guestMemfd.punchHoleOp(base - this.content.ram.base, size);
-    }
-    if (error === undefined) {
-      this.counters.conversions += Number(size / GRANULE);
-      return "run";
-    }
-    const half = isPrivate ? "private" : "shared";
-    const why = `making [0x${base.toString(16)}, 0x${top.toString(16)}) ${half}: ${error.errno} (${error.why})`;
-    return this.#finish({ kind: "host-error", why });
-  }
-
   #convert({ memory_fault }: KvmRun): ReturnType<OnExit> {
-    const { ram, realm } = this.content;
-    const isPrivate = (memory_fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE) !== 0n;
+    const { ram } = this.content;
     const ramTop = ram.base + ram.size;
     let base = memory_fault.gpa;
     let top = base + memory_fault.size;
     if (base < ram.base) base = ram.base;
     if (top > ramTop) top = ramTop;
-    if (realm && base < top && base % GRANULE === 0n && top % GRANULE === 0n)
-      return this.#convertOp({ base, top, isPrivate });
-    const why = `the guest touched 0x${memory_fault.gpa.toString(16)}, where it has no memory`;
-    return this.#finish({ kind: "crash", why });
+    const isPrivate = (memory_fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE) !== 0n;
+    return base < top ? this.#convertOp({ address: base, size: top - base, isPrivate }) : "run";
+  }
+
+  *#convertOp(range: {
+    readonly address: bigint;
+    readonly size: bigint;
+    readonly isPrivate: boolean;
+  }): Op<"run" | "stop"> {
+    invariant(this.#built !== undefined, "an exit before build");
+    const { address, size, isPrivate } = range;
+    const attributes = isPrivate ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0n;
+    const error = yield* this.#built.vm.setMemoryAttributesOp({ address, size, attributes });
+    if (error === undefined) {
+      this.counters.conversions += Number(size / GRANULE);
+      return "run";
+    }
+    const half = isPrivate ? "private" : "shared";
+    const why = `making ${size} bytes at 0x${address.toString(16)} ${half}: ${error.errno} (${error.why})`;
+    return this.#finish({ kind: "host-error", why });
   }
 
   #finish(end: VmEnd): "stop" {
@@ -407,6 +390,18 @@ function registersOf(vcpu: Vcpu): Registers {
       invariant(error === undefined, "general registers are writable after a hypercall", n);
     },
   };
+}
+
+/** An error of KVM_RUN: some are the guest's doing. */
+function endOf({ errno, why }: KvmError): VmEnd {
+  switch (errno) {
+    case "ENOSYS": // a device access whose syndrome says nothing of its registers: a pair, or with write-back
+      return { kind: "crash", why: `the guest used an instruction on a device that cannot be emulated: ${why}` };
+    case "EHWPOISON":
+      return { kind: "crash", why: `the guest touched memory whose content is gone: ${why}` };
+    default:
+      return { kind: "host-error", why: `KVM_RUN failed: ${errno} (${why})` };
+  }
 }
 
 /** What KVM says about an exit that ends the machine. */
