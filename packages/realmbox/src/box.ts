@@ -1,0 +1,88 @@
+/**
+ * The assembled stack: an emulated machine with Root Monitor, RMM and Host in their slots, booted, ready for guests. This is
+ * the library's entry, for programs that want to create a realm, run it until something happens, look, and assert.
+ * Nothing here needs Node; crypto, the clock and the engine's bytes come in through options.
+ */
+import type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
+import { createHost, type Host } from "@realmbox/host";
+import { baseBoard, Machine, type RunEnd } from "@realmbox/machine";
+import { createMonitor, type PlatformIdentity, platformIdentity } from "@realmbox/monitor";
+import { createRmm } from "@realmbox/rmm";
+import { type Result, VirtualMachine, type VmConfig } from "@realmbox/vmm";
+import { ENGINE, SOURCE_DIGESTS, VERSION } from "./build-info.js";
+import { Guest, type GuestOptions } from "./guest.js";
+
+export interface BoxOptions {
+  readonly crypto: Crypto;
+  /** Physical PEs, 1 to 8; default 1. */
+  readonly pes?: number;
+  /** Host DRAM in bytes; default 1 GiB. A page of it takes memory when it is first touched. */
+  readonly dramSize?: bigint;
+  /** From which everything random follows: keys, RNDR. Default 0. */
+  readonly seed?: bigint;
+  /** The interpreter's WebAssembly bytes; generated when absent (a tenth of a second). */
+  readonly engine?: Uint8Array;
+  /** Subscriptions that begin before the boot. */
+  readonly trace?: {
+    readonly categories: readonly TraceCategory[];
+    readonly listener: (event: StampedTraceEvent) => void;
+  };
+}
+
+/** What identifies a native firmware: its room, version and sources, as text. */
+const identityOf = (room: keyof typeof SOURCE_DIGESTS): Uint8Array =>
+  Uint8Array.from(`realmbox ${room} ${VERSION} ${SOURCE_DIGESTS[room]}`, (c) => c.charCodeAt(0));
+
+/** A 64-bit seed as the 8 bytes that keys are derived from. */
+const seedBytes = (seed: bigint): Uint8Array => {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, seed), true);
+  return bytes;
+};
+
+export class Box {
+  readonly crypto: Crypto;
+  readonly machine: Machine;
+  readonly host: Host;
+  /** What endorses this platform: its public key (CPAK) and identifiers. */
+  readonly identity: PlatformIdentity;
+
+  /** Assembles the machine and boots it up to a Host that waits for work. */
+  constructor({ crypto, pes = 1, dramSize, seed = 0n, engine = ENGINE, trace }: BoxOptions) {
+    this.crypto = crypto;
+    const board = baseBoard({ peCount: pes, ...(dramSize === undefined ? {} : { dramSize }) });
+    this.machine = new Machine({ board, seed, ...(engine === undefined ? {} : { engine }) });
+    if (trace) this.machine.trace.subscribe(trace.categories, trace.listener);
+    const platformSeed = { crypto, seed: seedBytes(seed) };
+    this.identity = platformIdentity(platformSeed, board.name);
+
+    const rmm = createRmm({ crypto, board, trace: this.machine.trace, image: identityOf("rmm") });
+    this.host = createHost({ machine: this.machine });
+    const monitor = createMonitor({
+      machine: this.machine,
+      crypto,
+      seed: platformSeed.seed,
+      image: identityOf("monitor"),
+      rmm: { kind: "native", image: rmm.image },
+      host: { kind: "native" },
+    });
+    this.machine.install("root-el3", monitor);
+    this.machine.install("realm-el2", rmm);
+    this.machine.install("ns-el2", this.host);
+    this.machine.register(this.host);
+    this.machine.reset();
+    this.host.boot();
+  }
+
+  /** Configures and builds a guest; nothing of it has run yet. Errors are values: what the user got wrong. */
+  createGuest(config: VmConfig, options: GuestOptions = {}): Result<Guest> {
+    return Guest.create(this, config, options);
+  }
+
+  /** Runs the machine; see `Guest.run` for the usual way. */
+  run(instructions: number): RunEnd {
+    return this.machine.run({ instructions });
+  }
+}
+
+export { VirtualMachine };

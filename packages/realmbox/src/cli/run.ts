@@ -1,0 +1,343 @@
+/**
+ * `realmbox run`, `token` and `measure`: from options to a guest that has run. Guest console on stdout, everything else on
+ * stderr; with `--json` the report alone on stdout and the console on stderr.
+ */
+import { randomBytes } from "node:crypto";
+import { fstatSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import type { StampedTraceEvent, TraceCategory } from "@realmbox/abi";
+import { toPem } from "@realmbox/attest";
+import { fromHex, toHex } from "@realmbox/token";
+import { type BuildStep, type MachineContent, machineContent, type VmConfig, type VmmError } from "@realmbox/vmm";
+import { Box } from "../box.js";
+import { nodeCrypto } from "../crypto/node.js";
+import type { Guest, GuestEnd } from "../guest.js";
+import { exitOf, makeReport, measure, type Report, realmPlatform, reportText } from "../report.js";
+import { parseCategories, traceLine } from "../trace-text.js";
+import { findImage, type Image, readInput } from "./images.js";
+import { parseCount, parseMemory } from "./size.js";
+import { EXIT, UsageError } from "./usage.js";
+
+/** Options as commander gives them: kvmtool's names. */
+export interface RunFlags {
+  readonly realm?: boolean;
+  readonly kernel?: string;
+  readonly cpus?: string;
+  readonly mem?: string;
+  readonly initrd?: string;
+  readonly params?: string;
+  readonly nodefaults?: boolean;
+  readonly kaslrSeed?: string;
+  readonly measurementAlgo?: string;
+  readonly realmPv?: string;
+  readonly dumpDtb?: string;
+  readonly pes?: string;
+  readonly seed?: string;
+  readonly challenge?: string;
+  readonly timeout?: string;
+  readonly maxInstructions?: string;
+  readonly trace?: string;
+  readonly traceOut?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+export const CPUS_MAX = 8;
+
+/** The image that a positional or `-k` names; exactly one of the two. */
+export function imageOf(positional: string | undefined, flags: Pick<RunFlags, "kernel">): Image {
+  if (positional !== undefined && flags.kernel !== undefined) {
+    throw new UsageError(
+      `both an image ('${positional}') and --kernel ('${flags.kernel}') are given`,
+      "give one of them",
+    );
+  }
+  if (flags.kernel !== undefined) return findImage("option '-k, --kernel'", flags.kernel);
+  if (positional === undefined)
+    throw new UsageError("no image given", "name a file or a built-in image: realmbox run --realm hello");
+  return findImage("image", positional);
+}
+
+/** The guest's configuration; `UsageError` names the option. */
+export function configOf(image: Image, flags: RunFlags): VmConfig {
+  const algorithm = flags.measurementAlgo;
+  if (algorithm !== undefined && algorithm !== "sha256" && algorithm !== "sha512") {
+    throw new UsageError(`option '--measurement-algo': '${algorithm}' is neither sha256 nor sha512`);
+  }
+  const memory = flags.mem === undefined ? undefined : parseMemory(flags.mem);
+  return {
+    kernel: image.bytes,
+    ...(flags.initrd === undefined ? {} : { initrd: readInput("option '-i, --initrd'", flags.initrd) }),
+    ...(flags.params === undefined ? {} : { params: flags.params }),
+    nodefaults: flags.nodefaults ?? false,
+    cpus: flags.cpus === undefined ? 1 : parseCount("-c, --cpus", flags.cpus, { min: 1, max: CPUS_MAX }),
+    ...(memory === undefined ? {} : { memory: memory.size }),
+    ...(memory?.base === undefined ? {} : { ramBase: memory.base }),
+    ...(flags.kaslrSeed === undefined ? {} : { kaslrSeed: parseInteger("--kaslr-seed", flags.kaslrSeed) }),
+    realm: flags.realm ?? false,
+    ...(algorithm === undefined ? {} : { measurementAlgorithm: algorithm }),
+    ...(flags.realmPv === undefined ? {} : { personalizationValue: new TextEncoder().encode(flags.realmPv) }),
+  };
+}
+
+function parseInteger(option: string, text: string): bigint {
+  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text) || BigInt(text) >= 1n << 64n) {
+    throw new UsageError(`option '${option}': '${text}' is not an unsigned 64-bit number`);
+  }
+  return BigInt(text);
+}
+
+function parseSeconds(text: string | undefined): number {
+  if (text === undefined) return Number.POSITIVE_INFINITY;
+  const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value > 0)) throw new UsageError(`option '--timeout': '${text}' is not a positive number of seconds`);
+  return value * 1000;
+}
+
+/** A VMM error as a usage error that names the image. */
+const refused = (image: Image, { message, hint }: VmmError): UsageError =>
+  new UsageError(`${image.name}: ${message}`, hint);
+
+function challengeOf(flags: RunFlags): Uint8Array {
+  if (flags.challenge === undefined) return new Uint8Array(64);
+  if (flags.challenge === "random") return new Uint8Array(randomBytes(64));
+  const bytes = fromHex(flags.challenge);
+  if (bytes === undefined || bytes.length < 1 || bytes.length > 64) {
+    throw new UsageError("option '--challenge': not 1 to 64 bytes in hexadecimal", "or write --challenge random");
+  }
+  return bytes;
+}
+
+/** Standard input that is a file or a pipe, whole; a terminal or nothing: none. */
+function standardInput(): Uint8Array | undefined {
+  try {
+    const stat = fstatSync(0);
+    if (!stat.isFile() && !stat.isFIFO()) return undefined;
+    return new Uint8Array(readFileSync(0));
+  } catch {
+    return undefined; // closed, or a pipe without data that would block: the guest has no input
+  }
+}
+
+interface Outcome {
+  readonly box: Box;
+  readonly guest: Guest;
+  readonly end: GuestEnd;
+  readonly report: Report;
+}
+
+/** Output sinks of a run. */
+export interface RunOutput {
+  readonly console: (bytes: Uint8Array) => void;
+  readonly progress: (line: string) => void;
+}
+
+/** Boots a box, builds the guest, runs it to its end. */
+export function runImage(image: Image, config: VmConfig, flags: RunFlags, output: RunOutput): Outcome {
+  const timeout = parseSeconds(flags.timeout);
+  const limit =
+    flags.maxInstructions === undefined
+      ? undefined
+      : parseCount("--max-instructions", flags.maxInstructions, { min: 1, max: Number.MAX_SAFE_INTEGER });
+  const challenge = challengeOf(flags);
+  const content = machineContent(config);
+  if (!content.ok) throw refused(image, content.error);
+  if (flags.dumpDtb !== undefined) writeOutput("option '--dump-dtb'", flags.dumpDtb, content.value.deviceTree);
+  const cpus = content.value.cpus;
+  const pes = flags.pes === undefined ? cpus : parseCount("--pes", flags.pes, { min: 1, max: CPUS_MAX });
+  const trace = traceOf(flags, output);
+
+  const started = Date.now();
+  const box = new Box({
+    crypto: nodeCrypto,
+    pes,
+    dramSize: dramFor(content.value),
+    seed: flags.seed === undefined ? 0n : parseInteger("--seed", flags.seed),
+    trace: {
+      categories: ["boot", ...(trace?.categories ?? [])].filter(
+        (name, i, all) => all.indexOf(name) === i,
+      ) as TraceCategory[],
+      listener: (event) => {
+        if (event.category === "boot") output.progress(bootLine(event));
+        if (trace?.categories.includes(event.category)) trace.write(`${traceLine(event)}\n`);
+      },
+    },
+  });
+  const input = standardInput();
+  const created = box.createGuest(config, {
+    onConsole: output.console,
+    challenge,
+    ...(input === undefined ? {} : { input }),
+    onStep: (step) => output.progress(stepLine(step)),
+  });
+  if (!created.ok) throw refused(image, created.error);
+  const guest = created.value;
+  output.progress(config.realm ? `running ${image.name} as a realm` : `running ${image.name} as a normal VM`);
+  const end = guest.run({
+    ...(limit === undefined ? {} : { instructions: limit }),
+    cancelled: () => Date.now() - started > timeout,
+  });
+  const report = makeReport({ box, guest, end, image: image.name, challenge });
+  trace?.end();
+  return { box, guest, end, report };
+}
+
+/**
+ * Host DRAM for a guest: its memory twice (the shared half and the private one), tables, and room for the Host itself.
+ * Pages take memory only when touched.
+ */
+const dramFor = ({ ram }: MachineContent): bigint => {
+  const MiB = 1n << 20n;
+  const wanted = ram.size * 2n + ram.size / 128n + 128n * MiB;
+  return (wanted + 64n * MiB - 1n) & ~(64n * MiB - 1n);
+};
+
+const fieldsText = (fields: BuildStep["fields"] | StampedTraceEvent["fields"]): string =>
+  Object.entries(fields)
+    .map(([key, value]) => ` ${key} ${typeof value === "bigint" ? `0x${value.toString(16)}` : value}`)
+    .join("");
+const bootLine = (event: StampedTraceEvent): string => `boot: ${event.name}${fieldsText(event.fields)}`;
+const stepLine = (step: BuildStep): string => `build: ${step.name}${fieldsText(step.fields)}`;
+
+function traceOf(flags: RunFlags, output: RunOutput) {
+  if (flags.trace === undefined) {
+    if (flags.traceOut !== undefined)
+      throw new UsageError("--trace-out without --trace", "add --trace or --trace=rmi,rec");
+    return undefined;
+  }
+  const parsed = parseCategories(flags.trace);
+  if ("unknown" in parsed) {
+    throw new UsageError(
+      `option '--trace': there is no category '${parsed.unknown}'`,
+      "smc, rmi, rsi, psci, rec, fault, mmio, irq, granule, boot",
+    );
+  }
+  if (flags.traceOut === undefined) {
+    return { categories: parsed.categories, write: (line: string) => output.progress(line.trimEnd()), end: () => {} };
+  }
+  const path = flags.traceOut;
+  let chunk: string[] = [];
+  let first = true;
+  const flush = () => {
+    writeOutput("option '--trace-out'", path, chunk.join(""), first ? "w" : "a");
+    first = false;
+    chunk = [];
+  };
+  flush();
+  return {
+    categories: parsed.categories,
+    write: (line: string) => {
+      if (chunk.push(line) >= 10_000) flush();
+    },
+    end: flush,
+  };
+}
+
+/** Writes a file that an option names; `UsageError` names both. */
+export function writeOutput(option: string, path: string, data: Uint8Array | string, flag: "w" | "a" = "w"): void {
+  try {
+    writeFileSync(path, data, { flag });
+  } catch (error) {
+    throw new UsageError(`${option}: cannot write '${path}': ${(error as NodeJS.ErrnoException).code}`);
+  }
+}
+
+/** Writes all of it to a descriptor, however slowly the other end reads. A closed pipe ends the writing, not the run. */
+export function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EAGAIN") continue;
+      if (code === "EPIPE") return;
+      throw error;
+    }
+  }
+}
+
+/** A console writer that hands whole lines to the descriptor, and the rest when asked to. */
+function lineWriter(fd: number): { write: (bytes: Uint8Array) => void; flush: () => void } {
+  let line: number[] = [];
+  const flush = () => {
+    if (line.length > 0) writeAll(fd, Uint8Array.from(line));
+    line = [];
+  };
+  return {
+    write: (bytes) => {
+      for (const byte of bytes) {
+        line.push(byte);
+        if (byte === 10 || line.length >= 4096) flush();
+      }
+    },
+    flush,
+  };
+}
+
+export function runCommand(positional: string | undefined, flags: RunFlags): number {
+  const image = imageOf(positional, flags);
+  const config = configOf(image, flags);
+  const console = lineWriter(flags.json ? 2 : 1);
+  const progress = (line: string) => {
+    if (!flags.quiet || flags.trace !== undefined) {
+      console.flush();
+      writeAll(2, Buffer.from(`${line}\n`));
+    }
+  };
+  const { report } = runImage(image, config, flags, { console: console.write, progress });
+  console.flush();
+  if (flags.json) writeAll(1, Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
+  if (!flags.quiet) writeAll(2, Buffer.from(reportText(report)));
+  else if (report.exit >= EXIT.TIMEOUT) writeAll(2, Buffer.from(`realmbox: ${report.end}\n`));
+  return report.exit;
+}
+
+export interface TokenFlags extends RunFlags {
+  readonly out: string;
+  readonly cpakOut?: string;
+}
+
+/** `realmbox token --out FILE IMAGE`: runs the image as a realm and writes its token. */
+export function tokenCommand(positional: string | undefined, flags: TokenFlags): number {
+  const image = imageOf(positional, flags);
+  const config = configOf(image, { ...flags, realm: true });
+  const console = lineWriter(2);
+  const { box, guest, end, report } = runImage(image, config, flags, {
+    console: flags.quiet ? () => {} : console.write,
+    progress: (line) => {
+      if (!flags.quiet) writeAll(2, Buffer.from(`${line}\n`));
+    },
+  });
+  console.flush();
+  if (guest.token === undefined) {
+    writeAll(2, Buffer.from(`realmbox: ${image.name} ended without handing over a token: ${exitOf(end).why}\n`));
+    return report.exit === 0 ? EXIT.CRASHED : report.exit;
+  }
+  writeOutput("option '--out'", flags.out, guest.token);
+  if (flags.cpakOut !== undefined) {
+    writeOutput("option '--cpak-out'", flags.cpakOut, toPem({ curve: "P-384", point: box.identity.cpak }));
+  }
+  if (flags.json) writeAll(1, Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
+  if (!flags.quiet) writeAll(2, Buffer.from(reportText(report)));
+  return report.exit;
+}
+
+/** `realmbox measure IMAGE`: the RIM that the same `run --realm` would have, without running the guest. */
+export function measureCommand(positional: string | undefined, flags: RunFlags): number {
+  const image = imageOf(positional, flags);
+  const config = configOf(image, { ...flags, realm: true });
+  const content = machineContent(config);
+  if (!content.ok) throw refused(image, content.error);
+  // What the platform gives to every realm is the RMM's to say: boot it and ask.
+  const box = new Box({ crypto: nodeCrypto });
+  const rmm = box.host.rmm;
+  if (rmm === undefined) throw new UsageError("the machine has no Realm Management Monitor");
+  const rim = toHex(measure(nodeCrypto, content.value, realmPlatform(rmm.features0)));
+  const algorithm = content.value.measurementAlgorithm;
+  writeAll(
+    1,
+    Buffer.from(
+      flags.json ? `${JSON.stringify({ schemaVersion: 1, image: image.name, algorithm, rim })}\n` : `${rim}\n`,
+    ),
+  );
+  return EXIT.OK;
+}

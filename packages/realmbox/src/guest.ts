@@ -1,0 +1,147 @@
+/**
+ * A guest in a box: a realm or a normal VM, its console, and running it until something happens.
+ */
+import type { RunEnd } from "@realmbox/machine";
+import {
+  type BuildStep,
+  InputQueue,
+  type Result,
+  success,
+  VirtualMachine,
+  type VmConfig,
+  type VmEnd,
+} from "@realmbox/vmm";
+import type { Box } from "./box.js";
+
+export interface GuestOptions {
+  /** Name of the VMM's process; must differ between guests of one box. */
+  readonly name?: string;
+  /** Each run of bytes that the guest writes to its console. */
+  readonly onConsole?: (bytes: Uint8Array) => void;
+  /** Bytes for the console's input, there from the start. */
+  readonly input?: Uint8Array;
+  /** 1 to 64 bytes that the guest's token must carry; default 64 bytes of 0. */
+  readonly challenge?: Uint8Array;
+  /** The guest's date at its start, milliseconds since 1970-01-01 UTC; default 2026-01-01, so that runs are alike. */
+  readonly startDate?: number;
+  readonly onStep?: (step: BuildStep) => void;
+}
+
+/** How `run` ended. */
+export type GuestEnd =
+  | VmEnd
+  /** The guest's console showed the text that was waited for, or the condition held. */
+  | { readonly kind: "reached" }
+  /** `instructions` are spent, or `cancelled` said so. */
+  | { readonly kind: "limit" }
+  | { readonly kind: "cancelled" }
+  /** Nothing can happen any more without input from outside. */
+  | { readonly kind: "idle"; readonly deadline: number | undefined }
+  /** Nothing can ever wake the guest, or it takes exception after exception. */
+  | { readonly kind: "stuck"; readonly why: string };
+
+export interface RunUntil {
+  /** At most this many clock counts from now; without it only the other conditions end the run. */
+  readonly instructions?: number;
+  /** Until the console has shown this text (since the guest's start). */
+  readonly console?: string;
+  /** Asked after each `checkEvery` clock counts. */
+  readonly condition?: () => boolean;
+  /** Asked likewise; ends the run with `cancelled`. */
+  readonly cancelled?: () => boolean;
+  /** Clock counts between two questions; default 1,000,000. */
+  readonly checkEvery?: number;
+}
+
+const START_DATE = Date.UTC(2026, 0, 1);
+
+export class Guest {
+  readonly box: Box;
+  readonly vm: VirtualMachine;
+  readonly input: InputQueue;
+  #console = "";
+  #started = false;
+
+  private constructor(box: Box, vm: VirtualMachine, input: InputQueue) {
+    this.box = box;
+    this.vm = vm;
+    this.input = input;
+  }
+
+  /** Configures and builds; the first `run` starts the vCPUs. */
+  static create(box: Box, config: VmConfig, options: GuestOptions): Result<Guest> {
+    const input = new InputQueue();
+    if (options.input) input.push(options.input);
+    const startDate = options.startDate ?? START_DATE;
+    const { board } = box.machine;
+    let guest: Guest | undefined;
+    const vm = VirtualMachine.configure(box.host, config, {
+      ...(options.name === undefined ? {} : { name: options.name }),
+      consoleOutput: (byte) => {
+        if (guest) guest.#console += String.fromCharCode(byte);
+        options.onConsole?.(Uint8Array.of(byte));
+      },
+      consoleInput: input,
+      now: () => startDate + (Number(box.machine.counter()) * 1000) / board.counterHz,
+      challenge: options.challenge ?? new Uint8Array(64),
+      ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
+      onEnd: () => box.machine.stop("guest ended"),
+    });
+    if (!vm.ok) return vm;
+    guest = new Guest(box, vm.value, input);
+    box.machine.register(vm.value);
+    const built = vm.value.build();
+    return built.ok ? success(guest) : built;
+  }
+
+  /** What the guest has written to its console so far (Latin-1). */
+  get console(): string {
+    return this.#console;
+  }
+
+  /** The token that the guest handed over. */
+  get token(): Uint8Array | undefined {
+    return this.vm.token;
+  }
+
+  /** Runs the machine until the guest ends or a condition of `until` holds. */
+  run(until: RunUntil = {}): GuestEnd {
+    if (!this.#started) {
+      this.#started = true;
+      const started = this.vm.start();
+      if (!started.ok) return { kind: "host-error", why: started.error.message };
+    }
+    const { machine } = this.box;
+    const last = machine.now + (until.instructions ?? Number.POSITIVE_INFINITY);
+    const step = until.checkEvery ?? 1_000_000;
+    for (;;) {
+      if (this.vm.end !== undefined) return this.vm.end;
+      if (until.console !== undefined && this.#console.includes(until.console)) return { kind: "reached" };
+      if (until.condition?.()) return { kind: "reached" };
+      if (until.cancelled?.()) return { kind: "cancelled" };
+      if (machine.now >= last) return { kind: "limit" };
+      const end = machine.run({ instructions: Math.min(step, last - machine.now) });
+      const outcome = this.#outcome(end);
+      if (outcome !== undefined) return outcome;
+    }
+  }
+
+  /** Tears the guest down; its memory is the Host's again. */
+  close(): Result<undefined> {
+    return this.vm.close();
+  }
+
+  #outcome(end: RunEnd): GuestEnd | undefined {
+    if (this.vm.end !== undefined) return this.vm.end;
+    switch (end.kind) {
+      case "idle":
+        return { kind: "idle", deadline: end.deadline };
+      case "deadlock":
+      case "exception-loop":
+        return { kind: "stuck", why: end.detail };
+      case "stopped":
+      case "limit":
+        return undefined;
+    }
+  }
+}

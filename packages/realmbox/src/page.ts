@@ -1,0 +1,14 @@
+/**
+ * The library for a page: the same as `index.ts` without Node. Runs best in a Worker, where synchronous WebAssembly
+ * compilation has no size limit and a long run blocks nobody.
+ */
+
+export type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
+export { PAS_NAMES, Pas, SecurityState, TRACE_CATEGORIES } from "@realmbox/abi";
+export { GROUPS, isFault, type Machine, R } from "@realmbox/machine";
+export type { VmConfig, VmEnd } from "@realmbox/vmm";
+export * from "./box.js";
+export { portableCrypto } from "./crypto/portable.js";
+export * from "./guest.js";
+export * from "./report.js";
+export * from "./trace-text.js";
