@@ -86,7 +86,7 @@ describe("disassemble", () => {
   });
 
   test("every row can be drawn from its pattern", () => {
-    const random = randomWords(7);
+    const random = randomWords(1);
     for (const row of ROWS) {
       const words = wordsOf(row, 20, random);
       expect(words.length, row.name).toBeGreaterThan(0);

@@ -48,7 +48,7 @@ export const logicalRows = [
       const value = bitmaskImmediate(t, r, s) ?? 0n;
       const text = wideImm(f, value);
       if (o === 3 && d === 31) return `tst ${reg(f, n)}, ${text}`;
-      if (o === 1 && n === 31 && !isMoveWide(f, value)) return `mov ${regSP(f, d)}, ${text}`;
+      if (o === 1 && n === 31 && (d === 31 || !isMoveWide(f, value))) return `mov ${regSP(f, d)}, ${text}`;
       return `${MNEMONICS[o]} ${o === 3 ? reg(f, d) : regSP(f, d)}, ${reg(f, n)}, ${text}`;
     },
   }),
