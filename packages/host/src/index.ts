@@ -1,2 +1,3 @@
+export { createHost, type HostOptions, type RunnableMachine } from "./host.js";
 export * from "./kvm/api.js";
 export * from "./kvm/errno.js";

@@ -26,6 +26,13 @@ export interface Host extends Firmware, Snapshotable {
    * machine ended first (limit, deadlock); the operation is then abandoned.
    */
   call<T>(op: Op<T>): T | KvmError;
+  /** Runs the machine until all PEs have booted. EINTR as `call`. */
+  boot(): KvmError | undefined;
+  /**
+   * Memory pressure: takes private pages of a realm back with RMI_DATA_DESTROY, without asking its VMM. The content is
+   * gone; the realm's next access makes KVM_RUN return EHWPOISON. Gives how many pages came free.
+   */
+  reclaimOp(vm: Vm, gpa: bigint, size: bigint): Op<number>;
   /** The RMM that answered at boot; undefined without one. */
   readonly rmm: RmmInfo | undefined;
   /** Pages by use. After everything is closed all are zero but `reserved` and `leaked`. */

@@ -16,6 +16,7 @@ export type Errno =
   | "ENODEV"
   | "EINVAL"
   | "ENOTTY"
+  | "ENOEXEC"
   | "ENOSYS"
   | "EHWPOISON";
 

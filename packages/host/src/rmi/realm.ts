@@ -1,0 +1,463 @@
+/**
+ * One realm as its Host sees it: RD, tables, private and shared pages, RECs, from REALM_CREATE to the teardown. What the
+ * Linux CCA host series does in `arch/arm64/kvm/rme.c`, as operations. DEN0137 1.0-rel0, "Realm Management Interface".
+ *
+ * Every page that a realm takes is booked: `realm` for RD, RTT, REC and REC_AUX granules, `guestMemfd` for DATA. A page
+ * goes back to the allocator only after a successful RMI_GRANULE_UNDELEGATE; otherwise it is leaked.
+ *
+ * Left out: block mappings (RMI_RTT_FOLD), SVE, PMU and LPA2 parameters.
+ */
+import {
+  GRANULE_SIZE,
+  NS_MEM_ATTR,
+  NS_S2AP,
+  REC_AUX_MAX,
+  RMI_DATA_FLAGS,
+  RMI_FEATURE_REGISTER_0,
+  RMI_NS_DESC,
+  RMI_REC_CREATE_FLAGS,
+  RmiRealmParams,
+  RmiRecParams,
+  RmiRipas,
+  RmiRttEntryState,
+  recMpidrOfIndex,
+  rttEntrySize,
+} from "@realmbox/abi";
+import type { MemoryPort } from "@realmbox/machine";
+import type { Op, RealmState } from "../kvm/api.js";
+import { type KvmError, type KvmResult, kvmError } from "../kvm/errno.js";
+import type { PageAllocator, PageUseName } from "../memory/allocator.js";
+import type { PrivatePages } from "../memory/slots.js";
+import { stage2Geometry } from "../memory/stage2.js";
+import { isRttError, levelOf, type Rmi, statusOf } from "./calls.js";
+
+const LEAF_LEVEL = 3;
+const paOf = (pfn: number): bigint => BigInt(pfn) << 12n;
+
+/** What a realm needs of the Host. */
+export interface RealmEnvironment {
+  readonly rmi: Rmi;
+  readonly allocator: PageAllocator;
+  readonly port: MemoryPort;
+  /** RMI feature register 0. */
+  readonly features0: bigint;
+  allocVmid(): number | undefined;
+  freeVmid(vmid: number): void;
+}
+
+export interface Rec {
+  readonly pfn: number;
+  readonly aux: readonly number[];
+  /** RmiRecRun page, Non-secure. */
+  readonly run: number;
+}
+
+/** How a private fault ended. */
+export type FaultOutcome = "mapped" | "retry" | "poisoned" | "memory" | "refused";
+
+export interface RealmSnapshot {
+  readonly state: RealmState;
+  readonly rd: number;
+  readonly rttBase: number;
+  readonly rttTables: number;
+  readonly vmid: number;
+  readonly auxCount: number;
+  readonly hashAlgo: number;
+  readonly rpv: readonly number[];
+}
+
+const ENXIO = (what: string, x0: bigint) =>
+  kvmError("ENXIO", `${what}: RMI status ${statusOf(x0)}, index ${levelOf(x0)}`);
+
+export class Realm {
+  readonly ipaBits: number;
+  readonly #env: RealmEnvironment;
+  state: RealmState = "none";
+  hashAlgo = 0;
+  rpv = new Uint8Array(64);
+  /** Page frame numbers; valid from CREATE_REALM on. */
+  rd = 0;
+  auxCount = 0;
+  #rttBase = 0;
+  #rttTables = 0;
+  #vmid = 0;
+
+  constructor(env: RealmEnvironment, ipaBits: number) {
+    this.#env = env;
+    this.ipaBits = ipaBits;
+  }
+
+  /** Physical address of the RD. */
+  get rdPa(): bigint {
+    return paOf(this.rd);
+  }
+
+  /** The bit that tells the Unprotected half of the IPA space. */
+  get sharedBit(): bigint {
+    return 1n << BigInt(this.ipaBits - 1);
+  }
+
+  // Granules
+
+  *#take(use: PageUseName): Op<number | undefined> {
+    const pfn = this.#env.allocator.alloc(use);
+    if (pfn === undefined) return undefined;
+    return (yield* this.#delegate(pfn, use)) ? pfn : undefined;
+  }
+
+  /** False, and the page is lost, when it is not what the Host believes: nobody may get it again. */
+  *#delegate(pfn: number, use: PageUseName): Op<boolean> {
+    const r = yield this.#env.rmi.granuleDelegate(paOf(pfn));
+    if (r[0] === 0n) return true;
+    this.#env.allocator.leak(pfn, use);
+    return false;
+  }
+
+  *#give(pfn: number, use: PageUseName): Op<void> {
+    const r = yield this.#env.rmi.granuleUndelegate(paOf(pfn));
+    if (r[0] === 0n) this.#env.allocator.free(pfn, use);
+    else this.#env.allocator.leak(pfn, use);
+  }
+
+  /** Runs `use` with a Non-secure page that holds `content`: a parameter page. */
+  *#withPage(content: Uint8Array, use: (pa: bigint) => BigUint64Array, what: string): Op<KvmResult> {
+    const pfn = this.#env.allocator.alloc("shared");
+    if (pfn === undefined) return kvmError("ENOMEM", "no page for parameters");
+    let failed: KvmResult = this.#env.port.copyOut(paOf(pfn), content) && kvmError("EFAULT", "parameter page");
+    if (!failed) {
+      const r = yield use(paOf(pfn));
+      if (r[0] !== 0n) failed = ENXIO(what, r[0]!);
+    }
+    this.#env.allocator.free(pfn, "shared");
+    return failed;
+  }
+
+  // Construction
+
+  /** RMI_REALM_CREATE. Undone completely when it fails. */
+  *create(): Op<KvmResult> {
+    const { allocator, rmi } = this.#env;
+    const { tables } = stage2Geometry(this.ipaBits);
+    const vmid = this.#env.allocVmid();
+    if (vmid === undefined) return kvmError("ENOMEM", "no VMID left");
+    const rd = yield* this.#take("realm");
+    const rttBase = rd === undefined ? undefined : allocator.allocContiguous(tables, "realm");
+    /** The first `tried` tables are delegated, or lost; the others are still ordinary pages. */
+    const delegated: number[] = [];
+    let tried = 0;
+    let failed: KvmResult = rttBase === undefined ? kvmError("ENOMEM", "no page for RD or RTT") : undefined;
+    for (; !failed && tried < tables; tried++) {
+      if (yield* this.#delegate(rttBase! + tried, "realm")) delegated.push(rttBase! + tried);
+      else failed = kvmError("ENXIO", "a page for an RTT cannot be delegated");
+    }
+    if (!failed) {
+      const params = this.#params(vmid, rttBase!, tables);
+      failed = yield* this.#withPage(params, (page) => rmi.realmCreate(paOf(rd!), page), "RMI_REALM_CREATE");
+    }
+    if (failed) {
+      this.#env.freeVmid(vmid);
+      if (rd !== undefined) yield* this.#give(rd, "realm");
+      for (const pfn of delegated) yield* this.#give(pfn, "realm");
+      if (rttBase !== undefined) for (let n = tried; n < tables; n++) allocator.free(rttBase + n, "realm");
+      return failed;
+    }
+    this.rd = rd!;
+    this.#rttBase = rttBase!;
+    this.#rttTables = tables;
+    this.#vmid = vmid;
+    this.state = "new";
+    const r = yield rmi.recAuxCount(this.rdPa);
+    this.auxCount = Number(r[1]!);
+    return undefined;
+  }
+
+  #params(vmid: number, rttBase: number, tables: number): Uint8Array {
+    const { features0 } = this.#env;
+    return RmiRealmParams.encode({
+      s2sz: this.ipaBits,
+      num_bps: Number(RMI_FEATURE_REGISTER_0.NUM_BPS.get(features0)),
+      num_wps: Number(RMI_FEATURE_REGISTER_0.NUM_WPS.get(features0)),
+      hash_algo: this.hashAlgo,
+      rpv: this.rpv,
+      vmid,
+      rtt_base: paOf(rttBase),
+      rtt_level_start: BigInt(stage2Geometry(this.ipaBits).startLevel),
+      rtt_num_start: tables,
+    });
+  }
+
+  /** Makes the tables from below `from` down to level `to` for an IPA. */
+  *#createTables(ipa: bigint, from: number, to: number): Op<KvmResult> {
+    for (let level = from + 1; level <= to; level++) {
+      const pfn = yield* this.#take("realm");
+      if (pfn === undefined) return kvmError("ENOMEM", "no page for an RTT");
+      const base = ipa & -rttEntrySize(level - 1);
+      const r = yield this.#env.rmi.rttCreate(this.rdPa, paOf(pfn), base, level);
+      const status = r[0]!;
+      if (status === 0n) continue;
+      yield* this.#give(pfn, "realm");
+      if (isRttError(status) && levelOf(status) === level - 1) continue; // it is there already
+      return ENXIO("RMI_RTT_CREATE", status);
+    }
+    return undefined;
+  }
+
+  /** RIPAS RAM for [base, top): one level of tables at a time, so that the coarsest entries that fit are used. */
+  *initRipas(base: bigint, top: bigint): Op<KvmResult> {
+    for (let ipa = base; ipa < top; ) {
+      const r = yield this.#env.rmi.rttInitRipas(this.rdPa, ipa, top);
+      const status = r[0]!;
+      if (status === 0n) {
+        ipa = r[1]!;
+        continue;
+      }
+      const level = levelOf(status);
+      if (!isRttError(status) || level >= LEAF_LEVEL) return ENXIO("RMI_RTT_INIT_RIPAS", status);
+      const failed = yield* this.#createTables(ipa, level, level + 1);
+      if (failed) return failed;
+    }
+    return undefined;
+  }
+
+  /** RMI_DATA_CREATE of one page, content from the Non-secure page at `src`. */
+  *populate(pages: PrivatePages, index: number, ipa: bigint, src: bigint, measure: boolean): Op<KvmResult> {
+    if (pages.pages[index] !== 0) return kvmError("ENXIO", "the page is populated already");
+    const pfn = yield* this.#take("guestMemfd");
+    if (pfn === undefined) return kvmError("ENOMEM", "no page for private memory");
+    const flags = RMI_DATA_FLAGS.MEASURE.of(measure ? 1 : 0);
+    const { rmi } = this.#env;
+    const failed = yield* this.#retryWithTables(ipa, "RMI_DATA_CREATE", () =>
+      rmi.dataCreate(this.rdPa, paOf(pfn), ipa, src, flags),
+    );
+    if (failed) {
+      yield* this.#give(pfn, "guestMemfd");
+      return failed;
+    }
+    pages.pages[index] = pfn + 1;
+    return undefined;
+  }
+
+  /** A command on a level-3 entry; when a table is missing, makes it and tries once more. */
+  *#retryWithTables(ipa: bigint, name: string, command: () => BigUint64Array): Op<KvmResult> {
+    let r = yield command();
+    let status = r[0]!;
+    if (isRttError(status) && levelOf(status) < LEAF_LEVEL) {
+      const failed = yield* this.#createTables(ipa, levelOf(status), LEAF_LEVEL);
+      if (failed) return failed;
+      r = yield command();
+      status = r[0]!;
+    }
+    return status === 0n ? undefined : ENXIO(name, status);
+  }
+
+  /** RMI_REC_CREATE. `index`: the vCPU's; RECs must be created in its order. */
+  *createRec(args: {
+    readonly index: number;
+    readonly runnable: boolean;
+    readonly pc: bigint;
+    readonly gprs: readonly bigint[];
+  }): Op<KvmResult<Rec>> {
+    const { allocator, rmi } = this.#env;
+    const taken: number[] = [];
+    const count = 1 + Math.min(this.auxCount, REC_AUX_MAX);
+    while (taken.length < count) {
+      const pfn = yield* this.#take("realm");
+      if (pfn === undefined) break;
+      taken.push(pfn);
+    }
+    const run = allocator.alloc("shared");
+    let failed: KvmError | undefined;
+    if (taken.length < count || run === undefined) {
+      failed = kvmError("ENOMEM", "no page for a REC");
+    } else {
+      const [rec, ...aux] = taken as [number, ...number[]];
+      const params = RmiRecParams.encode({
+        flags: RMI_REC_CREATE_FLAGS.RUNNABLE.of(args.runnable ? 1 : 0),
+        mpidr: recMpidrOfIndex(args.index),
+        pc: args.pc,
+        gprs: [...args.gprs],
+        num_aux: BigInt(aux.length),
+        aux: aux.map(paOf),
+      });
+      const create = (page: bigint) => rmi.recCreate(this.rdPa, paOf(rec), page);
+      failed = yield* this.#withPage(params, create, "RMI_REC_CREATE");
+      if (!failed) {
+        this.#env.port.zero(paOf(run), GRANULE_SIZE);
+        return { pfn: rec, aux, run };
+      }
+    }
+    for (const pfn of taken) yield* this.#give(pfn, "realm");
+    if (run !== undefined) allocator.free(run, "shared");
+    return failed;
+  }
+
+  *destroyRec(rec: Rec): Op<void> {
+    const { allocator, rmi } = this.#env;
+    const r = yield rmi.recDestroy(paOf(rec.pfn));
+    const gone = r[0] === 0n;
+    for (const pfn of [rec.pfn, ...rec.aux]) {
+      if (gone) yield* this.#give(pfn, "realm");
+      else allocator.leak(pfn, "realm");
+    }
+    allocator.free(rec.run, "shared");
+  }
+
+  *activate(): Op<KvmResult> {
+    const r = yield this.#env.rmi.realmActivate(this.rdPa);
+    if (r[0] !== 0n) return ENXIO("RMI_REALM_ACTIVATE", r[0]!);
+    this.state = "active";
+    return undefined;
+  }
+
+  // Faults and changes of a running realm
+
+  /**
+   * A private page for a Protected IPA that faulted. "poisoned": the RIPAS is DESTROYED, the content is gone and the
+   * realm can never go on there; "retry": the page is there by now.
+   */
+  *mapProtected(pages: PrivatePages, index: number, ipa: bigint): Op<FaultOutcome> {
+    const { rmi } = this.#env;
+    const entry = yield rmi.rttReadEntry(this.rdPa, ipa, LEAF_LEVEL);
+    if (entry[0] !== 0n) return "refused";
+    if (entry[4] === BigInt(RmiRipas.DESTROYED)) return "poisoned";
+    if (entry[2] === BigInt(RmiRttEntryState.ASSIGNED)) return "retry";
+    const walked = Number(entry[1]!);
+    const pfn = yield* this.#take("guestMemfd");
+    if (pfn === undefined) return "memory";
+    let failed: KvmResult = walked < LEAF_LEVEL ? yield* this.#createTables(ipa, walked, LEAF_LEVEL) : undefined;
+    if (!failed) {
+      const r = yield rmi.dataCreateUnknown(this.rdPa, paOf(pfn), ipa);
+      if (r[0] !== 0n) failed = ENXIO("RMI_DATA_CREATE_UNKNOWN", r[0]!);
+    }
+    if (failed) {
+      yield* this.#give(pfn, "guestMemfd");
+      return failed.errno === "ENOMEM" ? "memory" : "refused";
+    }
+    pages.pages[index] = pfn + 1;
+    return "mapped";
+  }
+
+  /** Takes a private page back: its content is wiped. False when the RMM refused; the page stays booked. */
+  *destroyPage(pages: PrivatePages, index: number, ipa: bigint): Op<boolean> {
+    const pfn = pages.pages[index]!;
+    if (pfn === 0) return true;
+    const r = yield this.#env.rmi.dataDestroy(this.rdPa, ipa);
+    if (r[0] !== 0n || r[1] !== paOf(pfn - 1)) return false;
+    pages.pages[index] = 0;
+    yield* this.#give(pfn - 1, "guestMemfd");
+    return true;
+  }
+
+  /** Maps a Non-secure page at an Unprotected IPA. False: it is mapped already, or the RMM refused. */
+  *mapUnprotected(ipa: bigint, pa: bigint, writable: boolean): Op<boolean> {
+    const desc =
+      pa |
+      RMI_NS_DESC.MEM_ATTR.of(NS_MEM_ATTR.NORMAL_WB) |
+      RMI_NS_DESC.S2AP.of(writable ? NS_S2AP.READ_WRITE : NS_S2AP.READ);
+    const failed = yield* this.#retryWithTables(ipa, "RMI_RTT_MAP_UNPROTECTED", () =>
+      this.#env.rmi.rttMapUnprotected(this.rdPa, ipa, LEAF_LEVEL, desc),
+    );
+    return !failed;
+  }
+
+  *unmapUnprotected(ipa: bigint): Op<boolean> {
+    const r = yield this.#env.rmi.rttUnmapUnprotected(this.rdPa, ipa, LEAF_LEVEL);
+    return r[0] === 0n;
+  }
+
+  /** Answers a RIPAS change from `base` up to `top`; gives how far it came. */
+  *setRipas(rec: Rec, base: bigint, top: bigint): Op<bigint> {
+    let ipa = base;
+    while (ipa < top) {
+      const r = yield this.#env.rmi.rttSetRipas(this.rdPa, paOf(rec.pfn), ipa, top);
+      const status = r[0]!;
+      if (status === 0n) {
+        ipa = r[1]!;
+        continue;
+      }
+      const level = levelOf(status);
+      // At level 3 the realm forbade the change (a DESTROYED page that it did not want to lose).
+      if (!isRttError(status) || level >= LEAF_LEVEL) break;
+      if (yield* this.#createTables(ipa, level, level + 1)) break;
+    }
+    return ipa;
+  }
+
+  *psciComplete(calling: Rec, target: Rec, status: bigint): Op<boolean> {
+    const r = yield this.#env.rmi.psciComplete(paOf(calling.pfn), paOf(target.pfn), status);
+    return r[0] === 0n;
+  }
+
+  // Teardown
+
+  /**
+   * Tables and RD, after RECs, private and shared pages are gone. What the RMM refuses stays delegated and is booked as
+   * leaked; the result tells.
+   */
+  *destroy(): Op<KvmResult> {
+    const { allocator, rmi } = this.#env;
+    const { startLevel } = stage2Geometry(this.ipaBits);
+    const failed = yield* this.#destroyTables(startLevel + 1, 0n, 1n << BigInt(this.ipaBits));
+    const r = yield rmi.realmDestroy(this.rdPa);
+    if (r[0] !== 0n) {
+      allocator.leak(this.rd, "realm");
+      for (let n = 0; n < this.#rttTables; n++) allocator.leak(this.#rttBase + n, "realm");
+      this.state = "off";
+      return failed ?? ENXIO("RMI_REALM_DESTROY", r[0]!);
+    }
+    yield* this.#give(this.rd, "realm");
+    this.#env.freeVmid(this.#vmid);
+    for (let n = 0; n < this.#rttTables; n++) yield* this.#give(this.#rttBase + n, "realm");
+    this.state = "none";
+    return failed;
+  }
+
+  /** Destroys every table at `level` in [base, end), deepest first. */
+  *#destroyTables(level: number, base: bigint, end: bigint): Op<KvmResult> {
+    const span = rttEntrySize(level - 1);
+    let emptied = -1n;
+    for (let ipa = base; ipa < end; ) {
+      const r = yield this.#env.rmi.rttDestroy(this.rdPa, ipa, level);
+      const status = r[0]!;
+      const top = r[2]!;
+      if (status === 0n) {
+        yield* this.#give(Number(r[1]! >> 12n), "realm");
+      } else if (isRttError(status) && levelOf(status) === level && level < LEAF_LEVEL && emptied !== ipa) {
+        // The table is live: it has tables of its own.
+        const failed = yield* this.#destroyTables(level + 1, ipa, ipa + span);
+        if (failed) return failed;
+        emptied = ipa;
+        continue;
+      } else if (!isRttError(status) || levelOf(status) >= level) {
+        return ENXIO("RMI_RTT_DESTROY", status);
+      }
+      if (top <= ipa) return kvmError("ENXIO", "RMI_RTT_DESTROY makes no progress");
+      ipa = top;
+    }
+    return undefined;
+  }
+
+  save(): RealmSnapshot {
+    return {
+      state: this.state,
+      rd: this.rd,
+      rttBase: this.#rttBase,
+      rttTables: this.#rttTables,
+      vmid: this.#vmid,
+      auxCount: this.auxCount,
+      hashAlgo: this.hashAlgo,
+      rpv: [...this.rpv],
+    };
+  }
+
+  restore(data: RealmSnapshot): void {
+    this.state = data.state;
+    this.rd = data.rd;
+    this.#rttBase = data.rttBase;
+    this.#rttTables = data.rttTables;
+    this.#vmid = data.vmid;
+    this.auxCount = data.auxCount;
+    this.hashAlgo = data.hashAlgo;
+    this.rpv = Uint8Array.from(data.rpv);
+  }
+}
