@@ -28,6 +28,7 @@ bool attestation_report(bool verbose) {
     return false;
   }
   bool taken = channel_token(token, size);
-  if (verbose || !taken) printf("token:          %lu bytes, %s\n", size, taken ? "handed over" : "not taken by the VMM");
+  if (verbose || !taken)
+    printf("token:          %lu bytes, %s\n", size, taken ? "handed over" : "not taken by the VMM");
   return taken;
 }

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 
 /*
- * In a realm: asks the VMM for a challenge, gets the attestation token from the RMM, hands it to the VMM. Prints what it
- * does when `verbose`. False when the RMM gave no token or the VMM did not take it; true when the VMM has no challenge
- * (it does not know the channel) or outside a realm.
+ * In a realm: asks the VMM for a challenge, gets the attestation token from the RMM, hands it to the VMM. Prints what
+ * it does when `verbose`. False when the RMM gave no token or the VMM did not take it; true when the VMM has no
+ * challenge (it does not know the channel) or outside a realm.
  */
 bool attestation_report(bool verbose);
 

@@ -1,10 +1,10 @@
 /*
- * Entry of every guest image: the arm64 Image header (Linux, "Booting AArch64 Linux", section 4), self-relocation, and the
- * way into C with the MMU still off. Secondary CPUs enter at secondary_entry through PSCI CPU_ON.
+ * Entry of every guest image: the arm64 Image header (Linux, "Booting AArch64 Linux", section 4), self-relocation,
+ * and the way into C with the MMU still off. Secondary CPUs enter at secondary_entry through PSCI CPU_ON.
  *
- * State at entry, set by the VMM and, in a realm, by the RMM (DEN0137 1.0-rel0, "REC entry"): EL1h, DAIF masked, MMU and
- * caches off, X0 = IPA of the DTB. The image may lie at any 4 KiB aligned address: it is linked as a position independent
- * executable and applies its own R_AARCH64_RELATIVE entries.
+ * State at entry, set by the VMM and, in a realm, by the RMM (DEN0137 1.0-rel0, "REC entry"): EL1h, DAIF masked, MMU
+ * and caches off, X0 = IPA of the DTB. The image may lie at any 4 KiB aligned address: it is linked as a position
+ * independent executable and applies its own R_AARCH64_RELATIVE entries.
  */
 #include "layout.h"
 
@@ -45,8 +45,10 @@ primary_entry:
         str     x7, [x5, x3]
         b       1b
 
-        /* Zero the BSS. Stacks and page tables lie in .noinit and are not touched here: in a realm every first touch of a page
-         * beyond the file costs an exit to the Host. */
+        /*
+         * Zero the BSS. Stacks and page tables lie in .noinit and are not touched here: in a realm every first touch of
+         * a page beyond the file costs an exit to the Host.
+         */
 2:      adrp    x0, __bss_start
         add     x0, x0, :lo12:__bss_start
         adrp    x1, __bss_end

@@ -36,10 +36,14 @@ void console_write(const char *text, uint32_t length) {
       }
       mmio_write32(uart + UARTDR, (uint8_t)text[i++]);
     } else {
-      /* An empty holding register means an empty FIFO: a burst fits. In a realm each access costs an exit to the Host. */
+      /*
+       * An empty holding register means an empty FIFO: a burst fits. In a realm each access costs an exit to the
+       * Host.
+       */
       while ((mmio_read8(uart_register(LSR)) & LSR_THRE) == 0) {
       }
-      for (uint32_t burst = 0; burst < FIFO_SIZE && i < length; burst++) mmio_write8(uart_register(THR), (uint8_t)text[i++]);
+      for (uint32_t burst = 0; burst < FIFO_SIZE && i < length; burst++)
+        mmio_write8(uart_register(THR), (uint8_t)text[i++]);
     }
   }
 }

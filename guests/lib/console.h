@@ -10,8 +10,8 @@ void console_init(void);
 void console_write(const char *text, uint32_t length);
 
 /*
- * %c %s %d %u %x %p %%, with l, ll or z, width, '-' and '0'. One call's text of up to 512 bytes appears in one piece, also
- * with several CPUs; what is longer is cut.
+ * %c %s %d %u %x %p %%, with l, ll or z, width, '-' and '0'. One call's text of up to 512 bytes appears in one piece,
+ * also with several CPUs; what is longer is cut.
  */
 __attribute__((format(printf, 1, 2))) void printf(const char *format, ...);
 __attribute__((format(printf, 1, 0))) void vprintf(const char *format, va_list arguments);

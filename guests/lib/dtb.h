@@ -7,7 +7,10 @@
 
 #define DTB_PATH_MAX 192
 
-/* A node as the visitor sees it. `path` is absolute ("/" for the root); the cell counts are the parent's, as "reg" needs. */
+/*
+ * A node as the visitor sees it. `path` is absolute ("/" for the root); the cell counts are the parent's, as "reg"
+ * needs.
+ */
 struct dtb_node {
   const char *path;
   uint32_t address_cells;
@@ -25,7 +28,10 @@ struct dtb_property {
 /* Total size in bytes, 0 when there is no device tree. Reads two words, 4-byte aligned: callable with the MMU off. */
 uint32_t dtb_size(const void *dtb);
 
-/* Calls `visit` for each node in file order. False when the structure is damaged; nodes before the damage were visited. */
+/*
+ * Calls `visit` for each node in file order. False when the structure is damaged; nodes before the damage were
+ * visited.
+ */
 bool dtb_walk(const void *dtb, void (*visit)(const struct dtb_node *, void *), void *context);
 
 struct dtb_property dtb_property(const struct dtb_node *node, const char *name);

@@ -1,4 +1,7 @@
-/* The C side of the vectors: interrupts go to the GIC driver, a fault under a probe ends the probe, the rest is fatal. */
+/*
+ * The C side of the vectors: interrupts go to the GIC driver, a fault under a probe ends the probe, the rest is
+ * fatal.
+ */
 #include "exception.h"
 
 #include <stdarg.h>

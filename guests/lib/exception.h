@@ -28,8 +28,8 @@ enum { FSC_EXTERNAL_ABORT = 0x10, FSC_GRANULE_PROTECTION = 0x28 };
 static inline uint32_t fault_status(const struct fault *fault) { return (uint32_t)fault->esr & 0x3f; }
 
 /*
- * Calls fn(a, b). True: it returned and *result is its value. False: a synchronous exception ended it; cpu_current()->fault
- * describes it. Probes may nest.
+ * Calls fn(a, b). True: it returned and *result is its value. False: a synchronous exception ended it;
+ * cpu_current()->fault describes it. Probes may nest.
  */
 bool probe_call(uint64_t (*fn)(uint64_t, uint64_t), uint64_t a, uint64_t b, uint64_t *result);
 

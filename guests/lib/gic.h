@@ -1,4 +1,6 @@
-/* GICv3 (IHI 0069): distributor and redistributors by MMIO, CPU interface by system registers. Group 1 only, no LPIs. */
+/*
+ * GICv3 (IHI 0069): distributor and redistributors by MMIO, CPU interface by system registers. Group 1 only, no LPIs.
+ */
 #ifndef GUEST_GIC_H
 #define GUEST_GIC_H
 

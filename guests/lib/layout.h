@@ -2,7 +2,10 @@
 #ifndef GUEST_LAYOUT_H
 #define GUEST_LAYOUT_H
 
-/* Link address: RAM base of kvmtool's arm64 machine. Only the ELF loads there by need; the flat image relocates itself. */
+/*
+ * Link address: RAM base of kvmtool's arm64 machine. Only the ELF loads there by need; the flat image relocates
+ * itself.
+ */
 #define LINK_BASE 0x80000000
 
 #define NR_CPUS 8

@@ -5,7 +5,10 @@
 #include "dtb.h"
 #include "string.h"
 
-/* Enough for the image, RAM in blocks, the devices of kvmtool's map and their shared aliases, and a few test mappings. */
+/*
+ * Enough for the image, RAM in blocks, the devices of kvmtool's map and their shared aliases, and a few test
+ * mappings.
+ */
 enum { TABLES = 40, ENTRIES = 512 };
 
 enum {

@@ -17,14 +17,14 @@ enum mmu_attributes {
 };
 
 /*
- * VA range that no IPA of this machine uses for an identity map: for tests that need a second mapping of a page. RAM and
- * the shared alias of any realm with up to 48 IPA bits lie elsewhere.
+ * VA range that no IPA of this machine uses for an identity map: for tests that need a second mapping of a page. RAM
+ * and the shared alias of any realm with up to 48 IPA bits lie elsewhere.
  */
 #define MMU_WINDOW 0x600000000000ull
 
 /*
- * Maps [va, va + size) to pa onwards; both addresses and the size are multiples of 4 KiB. What was mapped there is replaced
- * (break before make). False when the table pool is used up.
+ * Maps [va, va + size) to pa onwards; both addresses and the size are multiples of 4 KiB. What was mapped there is
+ * replaced (break before make). False when the table pool is used up.
  */
 bool mmu_map(uint64_t va, uint64_t pa, uint64_t size, enum mmu_attributes attributes);
 static inline bool mmu_map_identity(uint64_t address, uint64_t size, enum mmu_attributes attributes) {

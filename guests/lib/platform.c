@@ -1,6 +1,6 @@
 /*
- * Reads the device tree that kvmtool, QEMU's virt machine and realmbox write. Device addresses in it are plain IPAs; in a
- * realm the caller adds the shared bit (realm.h).
+ * Reads the device tree that kvmtool, QEMU's virt machine and realmbox write. Device addresses in it are plain IPAs;
+ * in a realm the caller adds the shared bit (realm.h).
  */
 #include "platform.h"
 

@@ -1,6 +1,7 @@
 /*
- * See sha2.h. The constants of SHA-256 are the upper halves of those of SHA-512: both are the leading bits of the fractional
- * parts of the same roots of primes (FIPS 180-4, sections 4.2.2, 4.2.3, 5.3.3, 5.3.5), so one table serves both.
+ * See sha2.h. The constants of SHA-256 are the upper halves of those of SHA-512: both are the leading bits of the
+ * fractional parts of the same roots of primes (FIPS 180-4, sections 4.2.2, 4.2.3, 5.3.3, 5.3.5), so one table serves
+ * both.
  */
 #include "sha2.h"
 

@@ -1,6 +1,6 @@
 /*
- * SMC and HVC calls by the SMC Calling Convention (DEN0028): SMC64 calls use X0 to X17. The guest channel of a normal VM
- * uses X0 to X30, so there is a form that loads and stores all of them.
+ * SMC and HVC calls by the SMC Calling Convention (DEN0028): SMC64 calls use X0 to X17. The guest channel of a normal
+ * VM uses X0 to X30, so there is a form that loads and stores all of them.
  */
         .arch   armv8.4-a
         .text

@@ -1,4 +1,6 @@
-/* From the assembly entry to main, and the end. The order matters: nothing prints before the UART's address is known. */
+/*
+ * From the assembly entry to main, and the end. The order matters: nothing prints before the UART's address is known.
+ */
 #include "start.h"
 
 #include "arch.h"

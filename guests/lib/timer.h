@@ -27,8 +27,8 @@ static inline void timer_stop(void) {
 }
 
 /*
- * Waits in WFI until condition(context) holds, with the timer as the way out. Needs the GIC initialised on this CPU and the
- * timer's interrupt enabled in it; uses the timer, leaves it stopped. False: timed out.
+ * Waits in WFI until condition(context) holds, with the timer as the way out. Needs the GIC initialised on this CPU
+ * and the timer's interrupt enabled in it; uses the timer, leaves it stopped. False: timed out.
  */
 bool timer_wait(bool (*condition)(void *), void *context, uint64_t microseconds);
 

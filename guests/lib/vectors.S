@@ -16,8 +16,9 @@
         .balign 2048
         .global vectors
 vectors:
-        .set    kind, 0                         // current EL with SP_EL0, current EL with SP_ELx, lower EL AArch64, AArch32:
-        .rept   16                              // synchronous, IRQ, FIQ, SError each
+        /* Current EL with SP_EL0, current EL with SP_ELx, lower EL AArch64, AArch32: synchronous, IRQ, FIQ, SError each. */
+        .set    kind, 0
+        .rept   16
         vector  kind
         .set    kind, kind + 1
         .endr

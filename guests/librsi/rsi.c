@@ -67,7 +67,8 @@ uint64_t rsi_attestation_token(const uint8_t challenge[RSI_CHALLENGE_SIZE], uint
   do {
     if (total >= capacity) return RSI_ERROR_INPUT;
     uint64_t offset = total % RSI_GRANULE_SIZE;
-    status = rsi_attestation_token_continue((uint64_t)buffer + total - offset, offset, RSI_GRANULE_SIZE - offset, &written);
+    uint64_t granule = (uint64_t)buffer + total - offset;
+    status = rsi_attestation_token_continue(granule, offset, RSI_GRANULE_SIZE - offset, &written);
     total += written;
   } while (status == RSI_INCOMPLETE);
   *size = total;
@@ -101,7 +102,10 @@ uint64_t rsi_ipa_state_set_range(uint64_t base, uint64_t top, uint64_t ripas, ui
     uint64_t next, response;
     uint64_t status = rsi_ipa_state_set(base, top, ripas, flags, &next, &response);
     if (status != RSI_SUCCESS) return status;
-    /* The Host is not trusted, the RMM keeps next within [base, top]; a Host that accepts and does nothing would hold us for ever. */
+    /*
+     * The Host is not trusted, the RMM keeps next within [base, top]; a Host that accepts and does nothing would hold
+     * us for ever.
+     */
     stalled = next == base ? stalled + 1 : 0;
     if (response == RSI_REJECT || next < base || next > top || stalled == NO_PROGRESS_MAX) return RSI_ERROR_STATE;
     base = next;

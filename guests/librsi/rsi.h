@@ -1,11 +1,11 @@
 /*
- * librsi: the Realm Services Interface 1.0 (DEN0137 1.0-rel0, "Realm Services Interface"), for programs at EL1 of a realm.
- * Freestanding C, no other part of the guests needed. Guide and example: README.md.
+ * librsi: the Realm Services Interface 1.0 (DEN0137 1.0-rel0, "Realm Services Interface"), for programs at EL1 of a
+ * realm. Freestanding C, no other part of the guests needed. Guide and example: README.md.
  *
- * Every function returns the command's X0: RSI_SUCCESS or another enum rsi_status, or RSI_NOT_SUPPORTED. Output arguments
- * are written only as the command defines them for that status; functions marked "always" write them in every case.
- * Addresses are IPAs. A buffer that the RMM writes must lie in the protected half (below 1 << (ipa_width - 1)) and have
- * RIPAS RAM.
+ * Every function returns the command's X0: RSI_SUCCESS or another enum rsi_status, or RSI_NOT_SUPPORTED. Output
+ * arguments are written only as the command defines them for that status; functions marked "always" write them in
+ * every case. Addresses are IPAs. A buffer that the RMM writes must lie in the protected half (below 1 << (ipa_width
+ * - 1)) and have RIPAS RAM.
  */
 #ifndef LIBRSI_RSI_H
 #define LIBRSI_RSI_H
@@ -93,7 +93,10 @@ uint64_t rsi_version(uint64_t requested, uint64_t *lower, uint64_t *higher);
 /* RSI_FEATURES: feature register `index`. All zero in RSI 1.0. */
 uint64_t rsi_features(uint64_t index, uint64_t *value);
 
-/* RSI_REALM_CONFIG. `config` is the IPA of a struct rsi_realm_config. RSI_ERROR_INPUT: not aligned to 4 KiB, not protected, or RIPAS EMPTY. */
+/*
+ * RSI_REALM_CONFIG. `config` is the IPA of a struct rsi_realm_config. RSI_ERROR_INPUT: not aligned to 4 KiB, not
+ * protected, or RIPAS EMPTY.
+ */
 uint64_t rsi_realm_config(uint64_t config);
 
 /*
@@ -102,24 +105,27 @@ uint64_t rsi_realm_config(uint64_t config);
 uint64_t rsi_measurement_read(uint64_t index, uint8_t value[RSI_MEASUREMENT_SIZE]);
 
 /*
- * RSI_MEASUREMENT_EXTEND: REM := H(REM, first `size` bytes of data). RSI_ERROR_INPUT: index not 1 to 4, or size above 64.
- * `data` is read only up to 64 bytes.
+ * RSI_MEASUREMENT_EXTEND: REM := H(REM, first `size` bytes of data). RSI_ERROR_INPUT: index not 1 to 4, or size above
+ * 64. `data` is read only up to 64 bytes.
  */
 uint64_t rsi_measurement_extend(uint64_t index, const void *data, uint64_t size);
 
-/* RSI_ATTESTATION_TOKEN_INIT. `size_max`: upper bound of the token's size in bytes. Drops a token under way on this CPU. */
+/*
+ * RSI_ATTESTATION_TOKEN_INIT. `size_max`: upper bound of the token's size in bytes. Drops a token under way on this
+ * CPU.
+ */
 uint64_t rsi_attestation_token_init(const uint8_t challenge[RSI_CHALLENGE_SIZE], uint64_t *size_max);
 
 /*
- * RSI_ATTESTATION_TOKEN_CONTINUE, on the CPU that called INIT: writes up to `size` bytes at `granule` + `offset`. Always
- * writes `written`. RSI_INCOMPLETE: call again. RSI_ERROR_STATE: no INIT before. RSI_ERROR_INPUT: granule not aligned to
- * 4 KiB, not protected or EMPTY; offset at or above 4096; offset + size above 4096.
+ * RSI_ATTESTATION_TOKEN_CONTINUE, on the CPU that called INIT: writes up to `size` bytes at `granule` + `offset`.
+ * Always writes `written`. RSI_INCOMPLETE: call again. RSI_ERROR_STATE: no INIT before. RSI_ERROR_INPUT: granule not
+ * aligned to 4 KiB, not protected or EMPTY; offset at or above 4096; offset + size above 4096.
  */
 uint64_t rsi_attestation_token_continue(uint64_t granule, uint64_t offset, uint64_t size, uint64_t *written);
 
 /*
- * The whole token into `buffer`, 4 KiB aligned and `capacity` bytes large (a multiple of 4096), at its IPA. RSI_ERROR_INPUT when it does
- * not fit.
+ * The whole token into `buffer`, 4 KiB aligned and `capacity` bytes large (a multiple of 4096), at its IPA.
+ * RSI_ERROR_INPUT when it does not fit.
  */
 uint64_t rsi_attestation_token(const uint8_t challenge[RSI_CHALLENGE_SIZE], uint8_t *buffer, uint64_t capacity,
                                uint64_t *size);
@@ -131,21 +137,21 @@ uint64_t rsi_attestation_token(const uint8_t challenge[RSI_CHALLENGE_SIZE], uint
 uint64_t rsi_ipa_state_get(uint64_t base, uint64_t top, uint64_t *out_top, uint64_t *ripas);
 
 /*
- * RSI_IPA_STATE_SET, one step: `new_base` is how far the Host went, `response` whether it refused the rest (only a change
- * to RAM can be refused). RSI_ERROR_INPUT: as for GET, or RIPAS neither EMPTY nor RAM.
+ * RSI_IPA_STATE_SET, one step: `new_base` is how far the Host went, `response` whether it refused the rest (only a
+ * change to RAM can be refused). RSI_ERROR_INPUT: as for GET, or RIPAS neither EMPTY nor RAM.
  */
 uint64_t rsi_ipa_state_set(uint64_t base, uint64_t top, uint64_t ripas, uint64_t flags, uint64_t *new_base,
                            uint64_t *response);
 
 /*
- * RSI_IPA_STATE_SET over all of [base, top), step by step. RSI_ERROR_STATE: the Host refused, or made no progress in 1024
- * steps in a row.
+ * RSI_IPA_STATE_SET over all of [base, top), step by step. RSI_ERROR_STATE: the Host refused, or made no progress in
+ * 1024 steps in a row.
  */
 uint64_t rsi_ipa_state_set_range(uint64_t base, uint64_t top, uint64_t ripas, uint64_t flags);
 
 /*
- * RSI_HOST_CALL. `call` is the IPA of a struct rsi_host_call. RSI_ERROR_INPUT: not aligned to 256 bytes, not protected, or
- * RIPAS EMPTY.
+ * RSI_HOST_CALL. `call` is the IPA of a struct rsi_host_call. RSI_ERROR_INPUT: not aligned to 256 bytes, not
+ * protected, or RIPAS EMPTY.
  */
 uint64_t rsi_host_call(uint64_t call);
 

@@ -1,6 +1,6 @@
 /*
- * Accesses to memory and registers that are not this guest's. All are probed: each either works or ends in an exception here;
- * anything else is for the machine to catch.
+ * Accesses to memory and registers that are not this guest's. All are probed: each either works or ends in an
+ * exception here; anything else is for the machine to catch.
  */
 #include "cases.h"
 #include "lib/arch.h"
@@ -32,8 +32,8 @@ static uint64_t window(uint64_t ipa, enum mmu_attributes attributes) {
 /* --- memory --- */
 
 /*
- * Random IPAs of every magnitude, in both halves and beyond, never this guest's own RAM. In the protected half of a realm nothing
- * but RAM may answer.
+ * Random IPAs of every magnitude, in both halves and beyond, never this guest's own RAM. In the protected half of a
+ * realm nothing but RAM may answer.
  */
 int case_memory(void) {
   struct random random = {bootarg_number("seed", 0)};
@@ -41,9 +41,8 @@ int case_memory(void) {
   uint64_t pa_bits[] = {32, 36, 40, 42, 44, 48}, range = read_sysreg(id_aa64mmfr0_el1) & 0xf;
   uint64_t mask = (1ull << pa_bits[range < 5 ? range : 5]) - 1;
   for (uint64_t i = 0; i < count; i++) {
-    uint64_t ipa = random_next(&random) & mask & ~7ull, value = 0;
-    ipa >>= random_below(&random, 40) & ~7ull; /* small ones as often as large ones */
-    ipa &= ~7ull;
+    uint64_t ipa = random_next(&random) & mask, value = 0;
+    ipa = ipa >> random_below(&random, 40) & ~7ull; /* small ones as often as large ones */
     if (random_below(&random, 4) == 0) ipa |= realm.shared;
     if (inside(ipa, platform.ram_base, platform.ram_size)) continue;
     /* An MMIO device may change its state when read: those have a case of their own. */
@@ -79,16 +78,21 @@ int case_execute(void) {
     printf("hostile: not in a realm\n");
     return STATUS_USAGE;
   }
-  if (rsi_ipa_state_set_range(page, page + PAGE_SIZE, RSI_EMPTY, RSI_CHANGE_DESTROYED) != RSI_SUCCESS) return STATUS_FAILED;
+  uint64_t status = rsi_ipa_state_set_range(page, page + PAGE_SIZE, RSI_EMPTY, RSI_CHANGE_DESTROYED);
+  if (status != RSI_SUCCESS) return STATUS_FAILED;
   if (!probe_write64(window(alias, MMU_DATA), RET)) return STATUS_FAILED;
   bool finished = probe_execute(window(alias, MMU_CODE));
-  printf("hostile: shared memory %s, ESR 0x%lx\n", finished ? "was executed" : "was not executed", cpu_current()->fault.esr);
+  if (finished)
+    printf("hostile: shared memory was executed\n");
+  else
+    printf("hostile: shared memory was not executed, ESR 0x%lx\n", cpu_current()->fault.esr);
   return finished ? STATUS_FAILED : STATUS_OK;
 }
 
 /*
- * Writes a secret to a page, tells the Host the page's IPA by a call that no VMM knows (gprs[0] = 0xC6000F80, gprs[1] = IPA), and
- * reads the page. A Host that destroys the page at that call must see an abort, and the secret must not come back.
+ * Writes a secret to a page, tells the Host the page's IPA by a call that no VMM knows (gprs[0] = 0xC6000F80, gprs[1]
+ * = IPA), and reads the page. A Host that destroys the page at that call must see an abort, and the secret must not
+ * come back.
  */
 int case_destroyed(void) {
   uint64_t count = bootarg_number("n", 1), lost = 0;
@@ -105,6 +109,8 @@ int case_destroyed(void) {
 
 /* --- devices --- */
 
+enum { SPOIL_MAX = 0x1000000 }; /* bytes of one device */
+
 struct garbage {
   struct random random;
   uint64_t count, answered, faults;
@@ -113,7 +119,10 @@ struct garbage {
 static uint64_t access_device(uint64_t address, uint64_t bits) {
   uint64_t size = bits & 3, value = bits >> 8;
   if ((bits & 4) != 0)
-    return size == 0 ? mmio_read8(address) : size == 1 ? mmio_read8(address + 1) : size == 2 ? mmio_read32(address) : mmio_read64(address);
+    return size == 0   ? mmio_read8(address)
+           : size == 1 ? mmio_read8(address + 1)
+           : size == 2 ? mmio_read32(address)
+                       : mmio_read64(address);
   switch (size) {
     case 0:
       mmio_write8(address, (uint8_t)value);
@@ -152,7 +161,7 @@ static void spoil_node(const struct dtb_node *node, void *context) {
   bool memory = dtb_has_string(node, "device_type", "memory"), cpu = strncmp(node->path, "/cpus", 5) == 0;
   if (memory || cpu) return;
   for (uint32_t i = 0; dtb_reg(node, i, &base, &size) && size != 0; i++)
-    if (!inside(platform.ram_base, base, size)) spoil_range(context, node->path, base, size < 0x1000000 ? size : 0x1000000);
+    if (!inside(platform.ram_base, base, size)) spoil_range(context, node->path, base, size < SPOIL_MAX ? size : SPOIL_MAX);
 }
 
 int case_devices(void) {
@@ -168,8 +177,8 @@ int case_devices(void) {
 static bool is_vital(uint32_t op0, uint32_t op1, uint32_t crn, uint32_t crm, uint32_t op2) {
   if (op0 != 3) return true; /* debug registers: reads only */
   if (op1 != 0 && op1 != 3) return true;
-  return crn == 1 || crn == 2 || crn == 4 || crn == 10 || (crn == 12 && crm == 0) || (crn == 13 && op1 == 0 && op2 == 4) ||
-         (crn == 12 && crm == 11); /* an SGI to nobody knows whom is case=smp's business */
+  if (crn == 12 && crm == 11) return true; /* SGI registers: the other CPUs are off */
+  return crn == 1 || crn == 2 || crn == 4 || crn == 10 || (crn == 12 && crm == 0) || (crn == 13 && op1 == 0 && op2 == 4);
 }
 
 static uint64_t call_code(uint64_t address, uint64_t value) {

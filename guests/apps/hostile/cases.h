@@ -1,6 +1,6 @@
 /*
- * The cases of `hostile`. Each returns the exit status: STATUS_OK when the machine kept to the architecture, STATUS_FAILED after the
- * reason when it did not. A case that cannot return says so.
+ * The cases of `hostile`. Each returns the exit status: STATUS_OK when the machine kept to the architecture,
+ * STATUS_FAILED after the reason when it did not. A case that cannot return says so.
  */
 #ifndef HOSTILE_CASES_H
 #define HOSTILE_CASES_H

@@ -58,8 +58,9 @@ int case_vanish(void) {
 int case_scribble(void) {
   struct random random = {bootarg_number("seed", 0)};
   uint64_t end = platform.ram_base + platform.ram_size, image = image_base();
-  for (volatile uint64_t *word = (uint64_t *)memory_pages(1); (uint64_t)word < end; word++) *word = random_next(&random);
-  for (volatile uint64_t *word = (uint64_t *)platform.ram_base; (uint64_t)word < image; word++) *word = random_next(&random);
+  volatile uint64_t *word;
+  for (word = (uint64_t *)memory_pages(1); (uint64_t)word < end; word++) *word = random_next(&random);
+  for (word = (uint64_t *)platform.ram_base; (uint64_t)word < image; word++) *word = random_next(&random);
   mmu_map_identity(image, 0x2000, MMU_DATA);
-  for (volatile uint64_t *word = (uint64_t *)image;; word++) *word = random_next(&random);
+  for (word = (uint64_t *)image;; word++) *word = random_next(&random);
 }

@@ -1,6 +1,6 @@
 /*
- * Random SMCs (in a normal VM HVCs too), reproducible by their seed. What would only end this program is left out: functions that
- * end or stop the caller, and RIPAS changes and outputs that hit its own image.
+ * Random SMCs (in a normal VM HVCs too), reproducible by their seed. What would only end this program is left out:
+ * functions that end or stop the caller, and RIPAS changes and outputs that hit its own image.
  */
 #include "cases.h"
 #include "lib/console.h"
@@ -126,8 +126,9 @@ int case_fuzz(void) {
     results[call.x[0] < 6 ? call.x[0] : call.x[0] == UINT64_MAX ? 6 : 7]++;
     digest = digest << 1 ^ digest >> 31 ^ crc32(call.x, 4 * sizeof call.x[0]);
   }
-  printf("hostile: %lu calls: %lu returned 0, %lu 1, %lu 2, %lu 3, %lu 4, %lu 5, %lu not supported, %lu other, %lu faults\n", calls,
-         results[0], results[1], results[2], results[3], results[4], results[5], results[6], results[7], faults);
+  printf("hostile: %lu calls: X0 was", calls);
+  for (uint32_t i = 0; i < 6; i++) printf(" %u: %lu,", i, results[i]);
+  printf(" not supported: %lu, other: %lu; %lu faults\n", results[6], results[7], faults);
   printf("hostile: digest of results %08x\n", digest);
   return STATUS_OK;
 }

@@ -1,6 +1,6 @@
 /*
- * hostile: a guest that misbehaves, or works hard, as the bootargs say: case=NAME and the case's own numbers. Unknown or no case: prints the
- * list, exit status 2.
+ * hostile: a guest that misbehaves, or works hard, as the bootargs say: case=NAME and the case's own numbers. Unknown
+ * or no case: prints the list, exit status 2.
  */
 #include "cases.h"
 #include "lib/console.h"

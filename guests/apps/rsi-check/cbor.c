@@ -44,7 +44,8 @@ static bool skip_nested(struct cbor *in, uint32_t depth) {
     in->at += value;
     return true;
   }
-  if (value > cbor_size(in) && (major == CBOR_ARRAY || major == CBOR_MAP)) return false; /* an item is a byte at least */
+  /* An item has one byte at least. */
+  if (value > cbor_size(in) && (major == CBOR_ARRAY || major == CBOR_MAP)) return false;
   uint64_t items = major == CBOR_ARRAY ? value : major == CBOR_MAP ? 2 * value : major == CBOR_TAG ? 1 : 0;
   while (items-- > 0)
     if (!skip_nested(in, depth + 1)) return false;

@@ -1,7 +1,7 @@
 /*
- * rsi-check: every RSI command and every PSCI function, with success and each refusal that a realm can provoke, against a table
- * of expectations (rows.h). Prints the table. Exit status 0 when all rows hold, else 1. Without RSI (a normal VM) it says so and exits
- * with 0. With -c 2 or more it also tries what needs a second CPU.
+ * rsi-check: every RSI command and every PSCI function, with success and each refusal that a realm can provoke,
+ * against a table of expectations (rows.h). Prints the table. Exit status 0 when all rows hold, else 1. Without RSI
+ * (a normal VM) it says so and exits with 0. With -c 2 or more it also tries what needs a second CPU.
  */
 #include "lib/attestation.h"
 #include "lib/console.h"
@@ -14,7 +14,8 @@ int main(void) {
     printf("rsi-check: no RSI here, this is a normal VM: nothing to check\n");
     return STATUS_OK;
   }
-  printf("rsi-check: RSI %lu.%lu, %lu IPA bits\n", realm.rsi_version >> 16, realm.rsi_version & 0xffff, realm.ipa_width);
+  uint64_t version = realm.rsi_version;
+  printf("rsi-check: RSI %lu.%lu, %lu IPA bits\n", version >> 16, version & 0xffff, realm.ipa_width);
   printf("%-54s %8s %8s\n", "name", "expected", "got");
   check_dispatch();
   check_version_and_features();

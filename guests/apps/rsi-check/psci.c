@@ -1,4 +1,7 @@
-/* PSCI as the RMM serves it: DEN0137 1.0-rel0, "Power State Control Interface". SYSTEM_OFF and _RESET end the realm: not here. */
+/*
+ * PSCI as the RMM serves it: DEN0137 1.0-rel0, "Power State Control Interface". SYSTEM_OFF and _RESET end the realm:
+ * not here.
+ */
 #include "lib/psci.h"
 
 #include "lib/arch.h"
@@ -151,9 +154,9 @@ void check_psci(void) {
   check_features();
   check(ROW_PSCI_ON_SELF, (uint64_t)psci_cpu_on(self, entry, 0));
   check(ROW_PSCI_ON_NOBODY, (uint64_t)psci_cpu_on(NOBODY, entry, 0));
-  /* The caller's own MPIDR: were the address accepted, nothing would start. */
-  check(ROW_PSCI_ON_UNPROTECTED, (uint64_t)psci_cpu_on(platform.cpu_count > 1 ? cpus[1].mpidr : self, entry | realm.shared, 0));
-  check(ROW_PSCI_ON_BEYOND, (uint64_t)psci_cpu_on(platform.cpu_count > 1 ? cpus[1].mpidr : self, beyond_ipa(), 0));
+  uint64_t target = platform.cpu_count > 1 ? cpus[1].mpidr : self; /* the entry point is looked at first */
+  check(ROW_PSCI_ON_UNPROTECTED, (uint64_t)psci_cpu_on(target, entry | realm.shared, 0));
+  check(ROW_PSCI_ON_BEYOND, (uint64_t)psci_cpu_on(target, beyond_ipa(), 0));
   check(ROW_PSCI_INFO_SELF, (uint64_t)psci_affinity_info(self, 0));
   check(ROW_PSCI_INFO_NOBODY, (uint64_t)psci_affinity_info(NOBODY, 0));
   check(ROW_PSCI_INFO_LEVEL, (uint64_t)psci_affinity_info(self, 1));

@@ -1,7 +1,7 @@
 /*
- * Every expectation of rsi-check: id, name on the console, expected value. Statuses are those of DEN0137 1.0-rel0 ("RSI
- * commands", failure conditions) and DEN0022; a row that compares memory or a range expects 1 (true). `fault` rows expect
- * exception class << 8 | fault status, or NO_FAULT.
+ * Every expectation of rsi-check: id, name on the console, expected value. Statuses are those of DEN0137 1.0-rel0
+ * ("RSI commands", failure conditions) and DEN0022; a row that compares memory or a range expects 1 (true). `fault`
+ * rows expect exception class << 8 | fault status, or NO_FAULT.
  *
  * PSCI and SMCCC results are signed. A row whose name ends in "(SMP)" needs a second CPU.
  */

@@ -1,7 +1,8 @@
 /*
- * The expectations lie in the image as plain data that a test can find and change: a header of 32 bytes (the magic text
- * "RSI-CHECK TABLE", padded with zeros to 16 bytes; u64 row count; u64 row size), then rows of 64 bytes: the name, padded with
- * zeros to 56 bytes, and the expected value, u64 little-endian. Its place is what symbol `expectations` says, or the magic.
+ * The expectations lie in the image as plain data that a test can find and change: a header of 32 bytes (the magic
+ * text "RSI-CHECK TABLE", padded with zeros to 16 bytes; u64 row count; u64 row size), then rows of 64 bytes: the
+ * name, padded with zeros to 56 bytes, and the expected value, u64 little-endian. Its place is what symbol
+ * `expectations` says, or the magic.
  */
 #include "table.h"
 

@@ -1,6 +1,6 @@
 /*
- * RSI_ATTESTATION_TOKEN_INIT and _CONTINUE, and a look into the token: DEN0137 1.0-rel0, "Realm token" and "Platform token".
- * Signatures are not verified here: the verifier outside does that.
+ * RSI_ATTESTATION_TOKEN_INIT and _CONTINUE, and a look into the token: DEN0137 1.0-rel0, "Realm token" and "Platform
+ * token". Signatures are not verified here: the verifier outside does that.
  */
 #include "cbor.h"
 #include "lib/memory.h"
@@ -14,7 +14,7 @@ enum { TOKEN_PAGES = 16, PIECE = 100, CANARY = 0xc3 };
 
 /* Labels of the collection and of claims. */
 enum { TAG_COLLECTION = 399, TAG_COSE_SIGN1 = 18, PLATFORM_TOKEN = 44234, REALM_TOKEN = 44241 };
-enum { CHALLENGE = 10, RPV = 44235, HASH_ALGORITHM = 44236, PUBLIC_KEY = 44237, RIM = 44238, REMS = 44239, KEY_HASH = 44240 };
+enum { CHALLENGE = 10, RPV = 44235, HASH_ALGORITHM, PUBLIC_KEY, RIM, REMS, KEY_HASH };
 
 static void make_challenge(uint8_t challenge[RSI_CHALLENGE_SIZE], uint8_t first) {
   for (uint32_t i = 0; i < RSI_CHALLENGE_SIZE; i++) challenge[i] = (uint8_t)(first + i);
@@ -127,8 +127,8 @@ static void check_content(const uint8_t *token, uint64_t size) {
   tokens = collection;
   check(ROW_TOKEN_COLLECTION, tagged && cbor_skip(&collection) && cbor_size(&collection) == 0 &&
                                   cbor_find(tokens, PLATFORM_TOKEN, &value) && cbor_find(tokens, REALM_TOKEN, &value));
-  check(ROW_TOKEN_PLATFORM_COSE, cbor_find(tokens, PLATFORM_TOKEN, &value) && cbor_string(&value, CBOR_BYTES, &content) &&
-                                     sign1_payload(content, &platform));
+  check(ROW_TOKEN_PLATFORM_COSE, cbor_find(tokens, PLATFORM_TOKEN, &value) &&
+                                     cbor_string(&value, CBOR_BYTES, &content) && sign1_payload(content, &platform));
   check(ROW_TOKEN_REALM_COSE, cbor_find(tokens, REALM_TOKEN, &value) && cbor_string(&value, CBOR_BYTES, &content) &&
                                   sign1_payload(content, &claims));
 

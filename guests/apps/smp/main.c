@@ -1,7 +1,7 @@
 /*
- * smp: brings up every CPU of the device tree and makes them work together: PSCI CPU_ON, CPU_OFF and AFFINITY_INFO; SGIs in a
- * ring and to all; the virtual timer of each CPU; a counter under a lock of exclusives, and with LSE atomics where they exist.
- * Prints a line per part. Exit status 0, or 1 after the reason.
+ * smp: brings up every CPU of the device tree and makes them work together: PSCI CPU_ON, CPU_OFF and AFFINITY_INFO;
+ * SGIs in a ring and to all; the virtual timer of each CPU; a counter under a lock of exclusives, and with LSE
+ * atomics where they exist. Prints a line per part. Exit status 0, or 1 after the reason.
  */
 #include <stdarg.h>
 
@@ -132,7 +132,7 @@ static void tick(struct cpu *self) {
   timer_arm(start + timer_ticks(TICK_US));
   while (__atomic_load_n(&seen[self->index].ticks, __ATOMIC_ACQUIRE) < TICKS) {
     irq_mask();
-    if (seen[self->index].ticks < TICKS) wfi(); /* only the timer ends this wait; without it the machine has nothing left */
+    if (seen[self->index].ticks < TICKS) wfi(); /* only the timer can end this wait */
     irq_unmask();
     isb();
   }
