@@ -120,6 +120,11 @@ export class StandIn {
     return page[Number(at & 0xfffn)]! | ((page[Number(at & 0xfffn) + 1]! & 0xf) << 8);
   }
 
+  /** The RMM's context of a PE. */
+  rmmPeContext(index: number): bigint {
+    return board.realm.base + 0x10_8000n + BigInt(index) * 4096n;
+  }
+
   /** Everything that delegable memory and the RMM hold, as one digest: a refused command leaves it as it was. */
   fingerprint(): string {
     const hash = createHash("sha256");
