@@ -3,6 +3,7 @@ import { R, type RegName } from "../cpu/state.js";
 import { TIMER_NAMES } from "../irq.js";
 import type { Machine } from "../machine.js";
 import type { Processor } from "../processor.js";
+import { MIDR } from "./id.js";
 
 export class SystemRegisters {
   private readonly machine: Machine;
@@ -16,6 +17,7 @@ export class SystemRegisters {
     const timer = TIMER_NAMES.find((prefix) => name.startsWith(`${prefix}_CTL`));
     if (timer) return pe.timerCtl(timer);
     if (name.startsWith("ICC_") || name.startsWith("ICH_")) return this.machine.gic.read(pe, name);
+    if (name === "MIDR_EL1") return MIDR;
     const slot = R[name as RegName];
     if (slot === undefined) throw new Error(`no system register ${name}`);
     return pe.r[slot]!;

@@ -1,0 +1,67 @@
+/**
+ * Bringing up the machine and each PE at EL3: interrupt controller, system registers, granule protection. What TF-A's
+ * BL2 and BL31 do on a platform whose interrupts all belong to the Non-secure world. IHI 0069, "Programmers' model";
+ * DDI 0487, "GPCCR_EL3".
+ */
+import { invariant, Pas } from "@realmbox/abi";
+import { type Board, GICR_FRAME_SIZE, type Pe, R, SPI_COUNT } from "@realmbox/machine";
+import type { GranuleTables } from "./gpt.js";
+
+const GICD = { CTLR: 0x0000, IGROUPR: 0x0080, IPRIORITYR: 0x0400 };
+const GICR = { WAKER: 0x0014, IGROUPR0: 0x1_0080, IPRIORITYR: 0x1_0400 };
+/** Group 0, Group 1 Non-secure, Group 1 Secure; ARE_S and ARE_NS. */
+const GICD_CTLR_ENABLES = 0x37;
+/** The highest priority that belongs to the Non-secure half, for four interrupts. */
+const PRIORITIES = 0x8080_8080;
+const ALL = 0xffff_ffff;
+
+/** A 32-bit register of a device, through the Root port. */
+function write32(pe: Pe, pa: bigint, value: number): void {
+  const data = Uint8Array.of(value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24);
+  const fault = pe.port(Pas.ROOT).copyOut(pa, data);
+  invariant(fault === undefined, "the board's devices answer", pa.toString(16));
+}
+
+/**
+ * Whether the distributor is as `setUpDistributor` left it: a reset of the machine resets it, the start of a PE does
+ * not, and the Non-secure world cannot touch the enables of Group 0. So this tells a cold boot from PSCI_CPU_ON.
+ */
+export function isDistributorSetUp(pe: Pe, board: Board): boolean {
+  const ctlr = new Uint8Array(4);
+  const fault = pe.port(Pas.ROOT).copyIn(board.gicd + BigInt(GICD.CTLR), ctlr);
+  invariant(fault === undefined, "the board's devices answer", board.gicd);
+  return (ctlr[0]! & 1) !== 0;
+}
+
+/** Distributor: every SPI in Group 1 Non-secure, all groups enabled. */
+export function setUpDistributor(pe: Pe, board: Board): void {
+  const at = (offset: number) => board.gicd + BigInt(offset);
+  for (let word = 1; word <= SPI_COUNT / 32; word++) write32(pe, at(GICD.IGROUPR + 4 * word), ALL);
+  for (let intid = 32; intid < 32 + SPI_COUNT; intid += 4) write32(pe, at(GICD.IPRIORITYR + intid), PRIORITIES);
+  write32(pe, at(GICD.CTLR), GICD_CTLR_ENABLES);
+}
+
+/** Redistributor and CPU interface of this PE: awake, SGIs and PPIs in Group 1 Non-secure, nothing masked for EL3. */
+export function setUpCpuInterface(pe: Pe, board: Board): void {
+  const at = (offset: number) => board.gicr + BigInt(pe.index * GICR_FRAME_SIZE + offset);
+  write32(pe, at(GICR.WAKER), 0);
+  write32(pe, at(GICR.IGROUPR0), ALL);
+  for (let intid = 0; intid < 32; intid += 4) write32(pe, at(GICR.IPRIORITYR + intid), PRIORITIES);
+  pe.msr("ICC_SRE_EL3", 0xfn);
+  pe.msr("ICC_IGRPEN0_EL1", 1n);
+  pe.msr("ICC_IGRPEN1_EL3", 2n); // Secure Group 1; the Host enables its own
+  pe.msr("ICC_PMR_EL1", 0xf8n);
+}
+
+/** EL3's own registers on this PE, with the granule protection check on. The tables exist. */
+export function setUpEl3(pe: Pe, { vectors, tables }: { vectors: bigint; tables: GranuleTables }): void {
+  const { r } = pe;
+  r[R.VBAR_EL3] = vectors;
+  r[R.CPTR_EL3] = 0n; // no traps of FP/SIMD, trace or CPACR
+  r[R.MDCR_EL3] = 0n;
+  r[R.GPTBR_EL3] = tables.gptbr;
+  r[R.GPCCR_EL3] = tables.configured;
+  pe.tlbi({ kind: "paall" });
+  r[R.GPCCR_EL3] = tables.enabled;
+  pe.tlbi({ kind: "paall" });
+}

@@ -1,0 +1,139 @@
+/**
+ * The granule protection tables, in Root memory, and the changes that the RMM may ask for. DDI 0487, "GPT entry formats",
+ * "GPCCR_EL3", "GPTBR_EL3".
+ *
+ * Level 0 covers 1 GiB an entry. What needs a decision per granule (carve-outs, DRAM) has a level 1 table of Granules
+ * descriptors; the rest of the protected space is level 0 blocks of GPI ANY: devices, and holes that answer with an
+ * external abort. Contiguous descriptors are not used: any granule of DRAM may change on its own.
+ *
+ * Invariants
+ * - Where each level 1 table lies follows from the board alone; no object holds a GPI.
+ * - Only NS <-> REALM changes, and only granules of Host DRAM ever are NS in a level 1 table.
+ */
+import { Gpi, GRANULE_SIZE, invariant, isGranuleAligned } from "@realmbox/abi";
+import { type Board, GPCCR, GPTBR, isFault, L0_ENTRY_BITS, type MemoryPort, ppsFor } from "@realmbox/machine";
+import type { MonitorMap } from "./memory-map.js";
+
+const L0_ENTRY_SIZE = 1n << BigInt(L0_ENTRY_BITS);
+/** 2^30 / 4096 GPIs of four bits. */
+export const L1_TABLE_SIZE = 128 * 1024;
+const GRANULES_PER_ENTRY = 16n;
+const GRANULE = BigInt(GRANULE_SIZE);
+
+const L0_BLOCK = 0x1n;
+const L0_TABLE = 0x3n;
+
+/** Why a granule transition was refused, in the order of the checks. */
+export type TransitionError = "BAD_ADDR" | "BAD_PAS";
+
+export class GranuleTables {
+  /** Protected physical address size, log2. */
+  readonly ppsBits: number;
+  /** GPCCR_EL3 with GPC clear; `enabled` is what it becomes. */
+  readonly configured: bigint;
+  readonly enabled: bigint;
+  readonly gptbr: bigint;
+
+  readonly #board: Board;
+  readonly #map: MonitorMap;
+  /** Address of the level 1 table by GiB. */
+  readonly #tables = new Map<bigint, bigint>();
+
+  constructor(board: Board, map: MonitorMap) {
+    this.#board = board;
+    this.#map = map;
+    const ranges = [board.root, board.realm, ...board.dram];
+    // The highest address of each range, as its number of bits.
+    const pps = ppsFor(Math.max(...ranges.map(({ base, size }) => (base + size - 1n).toString(2).length)));
+    this.ppsBits = PPS_BITS[pps]!;
+    this.configured = GPCCR.PPS.of(pps) | GPCCR.IRGN.of(1) | GPCCR.ORGN.of(1) | GPCCR.SH.of(3);
+    this.enabled = this.configured | GPCCR.GPC.mask;
+    this.gptbr = GPTBR.BADDR.of(map.l0 >> 12n);
+    const gibs = new Set<bigint>();
+    for (const { base, size } of ranges) {
+      for (let gib = base / L0_ENTRY_SIZE; gib * L0_ENTRY_SIZE < base + size; gib++) gibs.add(gib);
+    }
+    let table = map.l1;
+    for (const gib of [...gibs].sort((a, b) => (a < b ? -1 : 1))) {
+      this.#tables.set(gib, table);
+      table += BigInt(L1_TABLE_SIZE);
+    }
+    invariant(table <= map.end, "level 1 tables fit into the Root carve-out", table);
+  }
+
+  /** Writes both levels. The granule protection check is still off. */
+  build(root: MemoryPort): void {
+    const l0 = new BigUint64Array(1 << Math.max(this.ppsBits - L0_ENTRY_BITS, 0)).fill(
+      L0_BLOCK | (BigInt(Gpi.ANY) << 4n),
+    );
+    for (const [gib, table] of this.#tables) l0[Number(gib)] = L0_TABLE | table;
+    write(root, this.#map.l0, l0);
+
+    const { root: rootRange, realm, dram } = this.#board;
+    for (const [gib, table] of this.#tables) {
+      const base = gib * L0_ENTRY_SIZE;
+      const entries = new BigUint64Array(L1_TABLE_SIZE / 8).fill(filled(Gpi.ANY));
+      const put = (range: { base: bigint; size: bigint }, gpi: Gpi) => {
+        const from = range.base > base ? range.base : base;
+        const end = range.base + range.size;
+        const to = end < base + L0_ENTRY_SIZE ? end : base + L0_ENTRY_SIZE;
+        const step = GRANULES_PER_ENTRY * GRANULE;
+        if (from >= to) return;
+        invariant(from % step === 0n && to % step === 0n, "ranges of the board are multiples of 64 KiB", range.base);
+        entries.fill(filled(gpi), Number((from - base) / step), Number((to - base) / step));
+      };
+      for (const range of dram) put(range, Gpi.NS);
+      put(realm, Gpi.REALM);
+      put(rootRange, Gpi.ROOT);
+      write(root, table, entries);
+    }
+  }
+
+  /** The GPI of a granule that a level 1 table covers; undefined for what is in a level 0 block or beyond. */
+  gpi(root: MemoryPort, pa: bigint): Gpi | undefined {
+    const entry = this.#entryAt(pa);
+    return entry === undefined ? undefined : (Number((read(root, entry) >> shiftOf(pa)) & 0xfn) as Gpi);
+  }
+
+  /**
+   * Changes a granule of Host DRAM from one GPI to another; the caller then invalidates what PEs remember. Never fails
+   * for an aligned address there whose granule has the GPI `from`. The carve-outs never change.
+   */
+  change(root: MemoryPort, pa: bigint, { from, to }: { from: Gpi; to: Gpi }): TransitionError | undefined {
+    if (!isGranuleAligned(pa)) return "BAD_ADDR";
+    const entry = this.#entryAt(pa);
+    if (entry === undefined) return "BAD_ADDR";
+    if (!this.#board.dram.some(({ base, size }) => pa >= base && pa < base + size)) return "BAD_PAS";
+    const descriptor = read(root, entry);
+    const shift = shiftOf(pa);
+    if (Number((descriptor >> shift) & 0xfn) !== from) return "BAD_PAS";
+    const fault = root.write64(entry, (descriptor & ~(0xfn << shift)) | (BigInt(to) << shift));
+    invariant(fault === undefined, "the GPT is in Root memory", fault?.fault);
+    return undefined;
+  }
+
+  /** Address of the level 1 descriptor of a granule. */
+  #entryAt(pa: bigint): bigint | undefined {
+    const table = this.#tables.get(pa / L0_ENTRY_SIZE);
+    return table === undefined ? undefined : table + ((pa % L0_ENTRY_SIZE) / (GRANULES_PER_ENTRY * GRANULE)) * 8n;
+  }
+}
+
+/** GPCCR_EL3.PPS encodings. */
+const PPS_BITS = [32, 36, 40, 42, 44, 48, 52] as const;
+
+const shiftOf = (pa: bigint): bigint => ((pa >> 12n) & 0xfn) * 4n;
+
+/** A Granules descriptor with one GPI for all sixteen. */
+const filled = (gpi: Gpi): bigint => BigInt(gpi) * 0x1111_1111_1111_1111n;
+
+function write(root: MemoryPort, pa: bigint, words: BigUint64Array): void {
+  const fault = root.copyOut(pa, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
+  invariant(fault === undefined, "the GPT is in Root memory", fault?.fault);
+}
+
+function read(root: MemoryPort, pa: bigint): bigint {
+  const value = root.read64(pa);
+  invariant(!isFault(value), "the GPT is in Root memory", pa);
+  return value;
+}

@@ -1,0 +1,395 @@
+/**
+ * The Root Monitor: native firmware of slot root-el3. It boots the machine, routes SMCs by function identifier and
+ * caller, switches between the Non-secure and the Realm world, changes granules on behalf of the RMM, attests the
+ * platform, and serves PSCI to the Host. DEN0028 (SMCCC), DEN0022 (PSCI), TF-A's "RMM-EL3 Communication Specification"
+ * (profile v0, reported as 0.8).
+ *
+ * The object holds no state beyond a step: that is in Root memory (memory-map.ts). Left out: Secure world (no SPM), live
+ * activation, RAS, firmware images of its own boot stages.
+ */
+import {
+  type Crypto,
+  EC,
+  ESR,
+  GRANULE_SIZE,
+  invariant,
+  Pas,
+  RMI_FID,
+  RMI_FID_FIRST,
+  RMM_BOOT_STATUS,
+  RMM_EL3_FID,
+  RMM_EL3_FID_FIRST,
+  RMM_EL3_FID_LAST,
+  RMM_EL3_VERSION_0_8,
+  RMM_MANIFEST_BANKS_MAX,
+  rmmManifest,
+  SecurityState,
+  type Trace,
+} from "@realmbox/abi";
+import {
+  type Board,
+  type Counters,
+  ERET,
+  type Firmware,
+  OFF,
+  type Pe,
+  R,
+  type SlotEvent,
+  type SlotExit,
+} from "@realmbox/machine";
+import { toHex } from "@realmbox/token";
+import { isDistributorSetUp, setUpCpuInterface, setUpDistributor, setUpEl3 } from "./boot.js";
+import { GranuleTables } from "./gpt.js";
+import { type ConfigBlob, type HostImage, measure, type RmmImage } from "./images.js";
+import { deriveCpak, deriveRak, platformIdentity } from "./keys.js";
+import {
+  CONTEXT_NS,
+  CONTEXT_REALM,
+  type MonitorMap,
+  monitorMap,
+  PES_MAX,
+  Power,
+  RmmOnPe,
+  RmmState,
+} from "./memory-map.js";
+import { MonitorMemory } from "./monitor-memory.js";
+import { platformToken } from "./platform-token.js";
+import { archService, standardQueries } from "./services/arch.js";
+import { PSCI_CALL_COUNT, psciService, wakeUp } from "./services/psci.js";
+import { RMM_EL3_CALL_COUNT, rmmEl3Service } from "./services/rmm-el3.js";
+import { fidNumber, namesOf, returnUnknown, type Service, type SmcCall } from "./services/service.js";
+import { injectUndefined } from "./undefined.js";
+import { Worlds } from "./world.js";
+
+/** What the monitor needs of the machine; `Machine` is one. */
+export interface MonitorMachine {
+  readonly board: Board;
+  readonly pes: readonly Pick<Pe, "index" | "mpidr">[];
+  readonly trace: Trace;
+  readonly counters: Pick<Counters, "granuleTransitions">;
+  /** Starts a PE that is off, at EL3. */
+  startPe(index: number): void;
+  /** Ends the run. */
+  stop(reason: string): void;
+}
+
+export interface MonitorOptions {
+  readonly machine: MonitorMachine;
+  readonly crypto: Crypto;
+  /** Bytes that identify the monitor's code: measured as AP_BL31. Name and version when absent. */
+  readonly image?: Uint8Array;
+  /** Absent: RMI calls return "unknown function" and the Host boots alone. */
+  readonly rmm?: RmmImage;
+  readonly host: HostImage;
+  readonly configs?: readonly ConfigBlob[];
+  /** From which the platform's keys follow: any bytes. */
+  readonly seed: Uint8Array;
+}
+
+/** RMI function identifiers, RMI_REQ_COMPLETE (the last) included. */
+const RMI_FIRST = fidNumber(RMI_FID_FIRST);
+const RMI_REQ_COMPLETE = fidNumber(RMM_EL3_FID.RMI_REQ_COMPLETE);
+const RMM_EL3_FIRST = fidNumber(RMM_EL3_FID_FIRST);
+const RMM_EL3_LAST = fidNumber(RMM_EL3_FID_LAST);
+
+const RMI_NAMES = namesOf({ ...RMI_FID, RMI_REQ_COMPLETE: RMM_EL3_FID.RMI_REQ_COMPLETE });
+
+const X0_LO = R.X0 * 2;
+const SPSR_LO = R.SPSR_EL3 * 2;
+const SCR_LO = R.SCR_EL3 * 2;
+const SCR_NSE_HI = 1 << 30;
+const SVE_HINT = 1 << 16;
+const MBZ = 0x00fe_0000;
+const SMC64 = 1 << 30;
+
+const BOOT_STATUS_NAMES = new Map(
+  Object.entries(RMM_BOOT_STATUS).map(([name, status]) => [BigInt.asUintN(64, status), name] as const),
+);
+
+const STATE_NAMES = ["Secure", "Non-secure", "Root", "Realm"] as const;
+
+/** Creates the firmware of slot root-el3. One object serves all PEs. */
+export function createMonitor(options: MonitorOptions): Firmware {
+  const monitor = new Monitor(options);
+  return { name: "Root Monitor", image: monitor.image, step: (pe, event) => monitor.step(pe, event) };
+}
+
+/** The RMM-EL3 shared page: the last granule of the Realm carve-out. */
+export const sharedPageOf = (board: Board): bigint => board.realm.base + board.realm.size - BigInt(GRANULE_SIZE);
+
+class Monitor {
+  readonly image: Uint8Array;
+
+  readonly #machine: MonitorMachine;
+  readonly #crypto: Crypto;
+  readonly #options: MonitorOptions;
+  readonly #map: MonitorMap;
+  readonly #tables: GranuleTables;
+  readonly #worlds: Worlds;
+  readonly #memory: MonitorMemory;
+  readonly #services: readonly Service[];
+  readonly #sharedPage: bigint;
+  /** 32-bit views of the PEs' states, made once. */
+  readonly #words: Uint32Array[] = [];
+
+  constructor(options: MonitorOptions) {
+    const { machine, crypto } = options;
+    invariant(machine.pes.length <= PES_MAX, "PE contexts suffice", machine.pes.length);
+    this.image = options.image ?? Uint8Array.from("realmbox Root Monitor", (c) => c.charCodeAt(0));
+    this.#machine = machine;
+    this.#crypto = crypto;
+    this.#options = options;
+    this.#map = monitorMap(machine.board.root);
+    this.#tables = new GranuleTables(machine.board, this.#map);
+    this.#worlds = new Worlds(this.#map);
+    this.#memory = new MonitorMemory(this.#map);
+    this.#sharedPage = sharedPageOf(machine.board);
+    this.#services = [
+      archService,
+      psciService(machine, this.#worlds),
+      rmmEl3Service({
+        trace: machine.trace,
+        counters: machine.counters,
+        tables: this.#tables,
+        memory: this.#memory,
+        sharedPage: this.#sharedPage,
+        platformToken: (pe, challenge) => this.#platformToken(pe, challenge),
+        bootComplete: (pe, status) => this.#rmmBootComplete(pe, status),
+        isBooting: (pe) => this.#worlds.rmm(pe) === RmmOnPe.BOOTING,
+      }),
+      standardQueries(PSCI_CALL_COUNT + RMM_EL3_CALL_COUNT),
+    ];
+  }
+
+  step(pe: Pe, event: SlotEvent): SlotExit {
+    switch (event.kind) {
+      case "exception":
+        if (event.vector === "sync" && event.lower) return this.#synchronous(pe);
+        break;
+      case "start":
+        return this.#start(pe);
+      case "wake":
+        return wakeUp(pe, this.#worlds, () => {
+          this.#worlds.initialise(pe, [CONTEXT_NS]);
+          this.#enterHost(pe);
+        });
+    }
+    // No interrupt is routed to EL3, and the monitor itself makes no SMC and no access that can fault.
+    return this.#panic(pe, `unexpected ${event.kind === "exception" ? event.vector : event.kind}`);
+  }
+
+  // Synchronous exceptions
+
+  #synchronous(pe: Pe): SlotExit {
+    const esr = pe.r[R.ESR_EL3]!;
+    switch (Number(ESR.EC.get(esr))) {
+      case EC.SMC64:
+        // Only SMC #0 is a call. DEN0028, "SMC and HVC immediate value".
+        return (esr & 0xffffn) === 0n ? this.#smc(pe) : returnUnknown(pe);
+      case EC.GPC:
+        // Every entry of the tables is valid, so a PE can only meet this when they were overwritten.
+        return this.#panic(pe, `GPC exception at 0x${pe.r[R.MFAR_EL3]!.toString(16)}`);
+    }
+    injectUndefined(pe);
+    return ERET;
+  }
+
+  #wordsOf(pe: Pe): Uint32Array {
+    return (this.#words[pe.index] ??= new Uint32Array(pe.bytes.buffer, pe.bytes.byteOffset, pe.bytes.byteLength / 4));
+  }
+
+  #smc(pe: Pe): SlotExit {
+    const w = this.#wordsOf(pe);
+    const w0 = w[X0_LO]!;
+    const fid = (w0 & ~SVE_HINT) >>> 0;
+    const scrNs = w[SCR_LO]! & 1;
+    const caller = (scrNs | ((w[SCR_LO + 1]! & SCR_NSE_HI) !== 0 ? 2 : 0)) as SecurityState;
+
+    // The two hot calls first: an RMI command, and its completion.
+    if (fid >= RMI_FIRST && fid <= RMI_REQ_COMPLETE) {
+      if (caller === SecurityState.NON_SECURE) return this.#rmi(pe, fid);
+      if (fid === RMI_REQ_COMPLETE && caller === SecurityState.REALM) return this.#rmiComplete(pe);
+      return this.#refuse(pe, fid, caller);
+    }
+    const service = this.#serviceFor(fid);
+    if (service === undefined || !service.callers.includes(caller)) return this.#refuse(pe, fid, caller);
+    // The RMM-EL3 interface is R-EL2's: a Realm that the RMM lets through to EL3 gets nothing.
+    if (fid >= RMM_EL3_FIRST && fid <= RMM_EL3_LAST && !(this.#fromEl2(pe) && this.#rmmRuns(pe))) {
+      return this.#refuse(pe, fid, caller);
+    }
+    const narrow = (fid & SMC64) === 0;
+    const call: SmcCall = {
+      pe,
+      fid,
+      caller,
+      argument: (n) => (narrow ? BigInt.asUintN(32, pe.r[R.X0 + n]!) : pe.r[R.X0 + n]!),
+    };
+    const exit = service.handle(call);
+    if (this.#machine.trace.wants("smc")) this.#trace(pe, service.nameOf(fid), { fid, caller });
+    return exit;
+  }
+
+  /** The service that a fast call's identifier belongs to. Yielding calls and bits that must be zero belong to none. */
+  #serviceFor(fid: number): Service | undefined {
+    if (fid < 0x8000_0000 || (fid & MBZ) !== 0) return undefined;
+    return this.#services.find(({ ranges }) => ranges.some(([first, last]) => fid >= first && fid <= last));
+  }
+
+  #refuse(pe: Pe, fid: number, caller: SecurityState): SlotExit {
+    const exit = returnUnknown(pe);
+    if (this.#machine.trace.wants("smc")) this.#trace(pe, undefined, { fid, caller });
+    return exit;
+  }
+
+  #trace(pe: Pe, name: string | undefined, { fid, caller }: { fid: number; caller: SecurityState }): void {
+    this.#machine.trace.emit({
+      category: "smc",
+      name: name ?? `SMC 0x${fid.toString(16)}`,
+      fields: { from: STATE_NAMES[caller], x0: pe.r[R.X0]! },
+    });
+  }
+
+  // RMI
+
+  #rmi(pe: Pe, fid: number): SlotExit {
+    // RMI_REQ_COMPLETE is no command; from the Host it is forwarded like the rest of the range.
+    if (!this.#worlds.toRealm(pe)) return this.#refuse(pe, fid, SecurityState.NON_SECURE);
+    if (this.#machine.trace.wants("smc"))
+      this.#trace(pe, RMI_NAMES.get(fid), { fid, caller: SecurityState.NON_SECURE });
+    return ERET;
+  }
+
+  #rmiComplete(pe: Pe): SlotExit {
+    const fid = RMI_REQ_COMPLETE;
+    const caller = SecurityState.REALM;
+    if (!this.#fromEl2(pe) || !this.#worlds.toHost(pe)) return this.#refuse(pe, fid, caller);
+    if (this.#machine.trace.wants("smc")) this.#trace(pe, RMI_NAMES.get(fid), { fid, caller });
+    return ERET;
+  }
+
+  #fromEl2(pe: Pe): boolean {
+    return ((this.#wordsOf(pe)[SPSR_LO]! >> 2) & 3) === 2;
+  }
+
+  #rmmRuns(pe: Pe): boolean {
+    return this.#worlds.rmm(pe) !== RmmOnPe.NONE;
+  }
+
+  // Boot
+
+  #start(pe: Pe): SlotExit {
+    const { board } = this.#machine;
+    const cold = pe.index === 0 && !isDistributorSetUp(pe, board);
+    if (cold) this.#coldBoot(pe);
+    invariant(this.#worlds.power(pe) === Power.ON_PENDING, "a PE starts by reset or PSCI_CPU_ON", pe.index);
+    setUpEl3(pe, { vectors: this.#map.vectors, tables: this.#tables });
+    setUpCpuInterface(pe, board);
+    this.#worlds.initialise(pe, [CONTEXT_NS, CONTEXT_REALM]);
+    if (this.#memory.rmmState(pe) !== RmmState.ALIVE) return this.#hostStart(pe);
+    this.#worlds.setRmm(pe, RmmOnPe.BOOTING);
+    const index = BigInt(pe.index);
+    this.#worlds.enterRmmBoot(pe, {
+      entry: board.realm.base,
+      arguments_: cold ? [index, RMM_EL3_VERSION_0_8, BigInt(board.peCount), this.#sharedPage] : [index],
+    });
+    this.#boot(cold ? "RMM cold boot" : "RMM warm boot", { pe: pe.index });
+    return ERET;
+  }
+
+  /** Once for each reset of the machine: measurements, keys, granule protection tables, images, boot manifest. */
+  #coldBoot(pe: Pe): void {
+    const { board, pes } = this.#machine;
+    const { rmm, host, configs = [], seed } = this.#options;
+    const crypto = this.#crypto;
+    const components = measure(crypto, { monitor: this.image, configs, ...(rmm ? { rmm } : {}) });
+    for (const { type, measurement } of components) this.#boot("measured", { type, "sha-256": toHex(measurement) });
+
+    setUpDistributor(pe, board);
+    const root = pe.port(Pas.ROOT);
+    this.#tables.build(root);
+    const contexts = root.zero(this.#map.context(0), pes.length * GRANULE_SIZE);
+    invariant(contexts === undefined, "PE contexts are in Root memory");
+    const measurements = components.map(({ measurement }) => measurement);
+    this.#memory.initialise(
+      pe,
+      { cpak: deriveCpak({ crypto, seed }), rak: deriveRak({ crypto, seed }, measurements), measurements },
+      rmm ? RmmState.ALIVE : RmmState.ABSENT,
+    );
+    this.#boot("GPT", { l0: this.#map.l0, pps: this.#tables.ppsBits });
+
+    if (rmm) {
+      if (rmm.kind === "binary") this.#memory.copyToRealm(pe, board.realm.base, rmm.image);
+      this.#memory.copyToRealm(
+        pe,
+        this.#sharedPage,
+        rmmManifest(this.#sharedPage, board.dram.slice(0, RMM_MANIFEST_BANKS_MAX)),
+      );
+    }
+    const hostPort = pe.port(Pas.NS);
+    const entry = host.kind === "binary" ? host.loadAt : board.dram[0]!.base;
+    if (host.kind === "binary")
+      invariant(hostPort.copyOut(host.loadAt, host.image) === undefined, "the Host's image is in DRAM");
+    for (const { data, loadAt } of configs) {
+      if (loadAt !== undefined) invariant(hostPort.copyOut(loadAt, data) === undefined, "configurations are in DRAM");
+    }
+    // X0 is MPIDR & 0xFFFF, as TF-A gives it to BL33.
+    this.#worlds.setEntry(pe, { index: 0, entry, contextId: pe.mpidr & 0xffffn });
+    this.#worlds.setPower(pe, Power.ON_PENDING, 0);
+  }
+
+  /** RMM_BOOT_COMPLETE. A failure on any PE ends the RMM for the whole machine; the Host boots all the same. */
+  #rmmBootComplete(pe: Pe, status: bigint): SlotExit {
+    this.#worlds.leaveRmmBoot(pe);
+    if (status === RMM_BOOT_STATUS.E_RMM_BOOT_SUCCESS) {
+      this.#worlds.setRmm(pe, RmmOnPe.READY);
+    } else {
+      this.#memory.setRmmState(pe, RmmState.FAILED);
+      for (const { index } of this.#machine.pes) this.#worlds.setRmm(pe, RmmOnPe.NONE, index);
+    }
+    this.#boot("RMM boot complete", { pe: pe.index, status: BOOT_STATUS_NAMES.get(status) ?? status });
+    return this.#hostStart(pe);
+  }
+
+  #hostStart(pe: Pe): SlotExit {
+    this.#worlds.setPower(pe, Power.ON);
+    this.#enterHost(pe);
+    return ERET;
+  }
+
+  #enterHost(pe: Pe): void {
+    const { entry, contextId } = this.#worlds.entry(pe);
+    const config = this.#options.configs?.find(({ loadAt }) => loadAt !== undefined);
+    this.#worlds.enterHost(pe, {
+      entry,
+      arguments_: pe.index === 0 && config ? [contextId, config.loadAt!] : [contextId],
+    });
+    this.#boot("Non-secure world", { pe: pe.index, entry, x0: contextId });
+  }
+
+  #boot(name: string, fields: Readonly<Record<string, string | number | bigint>>): void {
+    const { trace } = this.#machine;
+    if (trace.wants("boot")) trace.emit({ category: "boot", name, fields });
+  }
+
+  // Attestation
+
+  #platformToken(pe: Pe, challenge: Uint8Array): Uint8Array {
+    const { cpak, measurements } = this.#memory.globals(pe);
+    const { rmm, configs = [], seed } = this.#options;
+    const names = ["AP_BL31", ...(rmm ? ["RMM"] : []), ...configs.map(({ name }) => name)];
+    invariant(names.length === measurements.length, "every component was measured at boot");
+    return platformToken({
+      crypto: this.#crypto,
+      cpak,
+      identity: platformIdentity({ crypto: this.#crypto, seed }, this.#machine.board.name),
+      components: measurements.map((measurement, n) => ({ type: names[n]!, measurement })),
+      challenge,
+    });
+  }
+
+  /** What no software below can cause ends the machine, with the reason. */
+  #panic(pe: Pe, reason: string): SlotExit {
+    this.#machine.stop(`Root Monitor panic on PE ${pe.index}: ${reason}`);
+    return OFF;
+  }
+}
