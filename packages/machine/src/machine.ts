@@ -285,10 +285,10 @@ export class Machine {
     return firmware.step(pe, pe.event);
   }
 
-  /** Counts an SMC that goes to EL3, and traces it. */
+  /** Counts an SMC that goes to EL3, and traces it; a native monitor traces what it decodes itself. */
   traceSmc(pe: Processor): void {
     this.counters.smcs++;
-    if (!this.trace.wants("smc")) return;
+    if (this.firmwareAt(SecurityState.ROOT * 4 + 3) || !this.trace.wants("smc")) return;
     const { r } = pe;
     this.trace.emit({
       category: "smc",

@@ -57,7 +57,7 @@ import { platformToken } from "./platform-token.js";
 import { archService, standardQueries } from "./services/arch.js";
 import { PSCI_CALL_COUNT, psciService, wakeUp } from "./services/psci.js";
 import { RMM_EL3_CALL_COUNT, rmmEl3Service } from "./services/rmm-el3.js";
-import { fidNumber, namesOf, returnUnknown, type Service, type SmcCall } from "./services/service.js";
+import { fidNumber, namesOf, returnUnknown, type Service, type SmcCall, type TraceFields } from "./services/service.js";
 import { injectUndefined } from "./undefined.js";
 import { Worlds } from "./world.js";
 
@@ -107,6 +107,12 @@ const BOOT_STATUS_NAMES = new Map(
 );
 
 const STATE_NAMES = ["Secure", "Non-secure", "Root", "Realm"] as const;
+
+/** The Security state of EL2 and below, from SCR_EL3. */
+const stateBelow = (w: Uint32Array): SecurityState =>
+  ((w[SCR_LO]! & 1) | ((w[SCR_LO + 1]! & SCR_NSE_HI) !== 0 ? 2 : 0)) as SecurityState;
+
+const unnamed = (fid: number): string => `SMC 0x${fid.toString(16)}`;
 
 /** Creates the firmware of slot root-el3. One object serves all PEs. */
 export function createMonitor(options: MonitorOptions): Firmware {
@@ -202,8 +208,7 @@ class Monitor {
     const w = this.#wordsOf(pe);
     const w0 = w[X0_LO]!;
     const fid = (w0 & ~SVE_HINT) >>> 0;
-    const scrNs = w[SCR_LO]! & 1;
-    const caller = (scrNs | ((w[SCR_LO + 1]! & SCR_NSE_HI) !== 0 ? 2 : 0)) as SecurityState;
+    const caller = stateBelow(w);
 
     // The two hot calls first: an RMI command, and its completion.
     if (fid >= RMI_FIRST && fid <= RMI_REQ_COMPLETE) {
@@ -224,8 +229,13 @@ class Monitor {
       caller,
       argument: (n) => (narrow ? BigInt.asUintN(32, pe.r[R.X0 + n]!) : pe.r[R.X0 + n]!),
     };
+    if (!this.#machine.trace.wants("smc")) return service.handle(call);
+    const fields = { from: STATE_NAMES[caller], x1: call.argument(1), x2: call.argument(2), x3: call.argument(3) };
     const exit = service.handle(call);
-    if (this.#machine.trace.wants("smc")) this.#trace(pe, service.nameOf(fid), { fid, caller });
+    this.#trace(
+      service.nameOf(fid) ?? unnamed(fid),
+      exit === ERET && stateBelow(w) === caller ? { ...fields, x0: pe.r[R.X0]! } : fields,
+    );
     return exit;
   }
 
@@ -237,16 +247,14 @@ class Monitor {
 
   #refuse(pe: Pe, fid: number, caller: SecurityState): SlotExit {
     const exit = returnUnknown(pe);
-    if (this.#machine.trace.wants("smc")) this.#trace(pe, undefined, { fid, caller });
+    if (this.#machine.trace.wants("smc")) {
+      this.#trace(RMI_NAMES.get(fid) ?? unnamed(fid), { from: STATE_NAMES[caller], x0: pe.r[R.X0]! });
+    }
     return exit;
   }
 
-  #trace(pe: Pe, name: string | undefined, { fid, caller }: { fid: number; caller: SecurityState }): void {
-    this.#machine.trace.emit({
-      category: "smc",
-      name: name ?? `SMC 0x${fid.toString(16)}`,
-      fields: { from: STATE_NAMES[caller], x0: pe.r[R.X0]! },
-    });
+  #trace(name: string, fields: TraceFields): void {
+    this.#machine.trace.emit({ category: "smc", name, fields });
   }
 
   // RMI
@@ -254,16 +262,27 @@ class Monitor {
   #rmi(pe: Pe, fid: number): SlotExit {
     // RMI_REQ_COMPLETE is no command; from the Host it is forwarded like the rest of the range.
     if (!this.#worlds.toRealm(pe)) return this.#refuse(pe, fid, SecurityState.NON_SECURE);
-    if (this.#machine.trace.wants("smc"))
-      this.#trace(pe, RMI_NAMES.get(fid), { fid, caller: SecurityState.NON_SECURE });
+    if (this.#machine.trace.wants("smc")) {
+      const { r } = pe;
+      const fields = {
+        from: STATE_NAMES[SecurityState.NON_SECURE],
+        x1: r[R.X0 + 1]!,
+        x2: r[R.X0 + 2]!,
+        x3: r[R.X0 + 3]!,
+      };
+      this.#trace(RMI_NAMES.get(fid) ?? unnamed(fid), fields);
+    }
     return ERET;
   }
 
   #rmiComplete(pe: Pe): SlotExit {
-    const fid = RMI_REQ_COMPLETE;
     const caller = SecurityState.REALM;
-    if (!this.#fromEl2(pe) || !this.#worlds.toHost(pe)) return this.#refuse(pe, fid, caller);
-    if (this.#machine.trace.wants("smc")) this.#trace(pe, RMI_NAMES.get(fid), { fid, caller });
+    if (!this.#fromEl2(pe) || !this.#worlds.toHost(pe)) return this.#refuse(pe, RMI_REQ_COMPLETE, caller);
+    if (this.#machine.trace.wants("smc")) {
+      // What the Host finds.
+      const { r } = pe;
+      this.#trace("RMI_REQ_COMPLETE", { from: STATE_NAMES[caller], x0: r[R.X0]!, x1: r[R.X0 + 1]!, x2: r[R.X0 + 2]! });
+    }
     return ERET;
   }
 

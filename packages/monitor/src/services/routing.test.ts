@@ -169,3 +169,26 @@ describe("what cannot come from native firmware", () => {
     expect([pe.r[savedElr], pe.r[esr]]).toEqual([0x8000_1000n, 1n << 25n]);
   });
 });
+
+test("the smc trace: each call with its name, caller, arguments and what the caller finds", () => {
+  const lines: string[] = [];
+  const machine = build({
+    rmm: answering(() => [0n, 0x1_0000n]),
+    host: function* (pe) {
+      yield* smc(pe, RMI, 0x1_0000n, 2n, 3n);
+      yield* smc(pe, 0xc400_0777n, 1n, 2n, 3n);
+      return yield* systemOff(pe);
+    },
+  });
+  machine.trace.subscribe(["smc"], ({ name, fields }) => {
+    lines.push([name, ...Object.entries(fields).map(([key, value]) => `${key}=${value}`)].join(" "));
+  });
+  machine.run({ instructions: 100_000 });
+  expect(lines).toEqual([
+    "RMM_BOOT_COMPLETE from=Realm x1=0 x2=1 x3=1140846592",
+    "RMI_VERSION from=Non-secure x1=65536 x2=2 x3=3",
+    "RMI_REQ_COMPLETE from=Realm x0=0 x1=65536 x2=3",
+    `SMC 0xc4000777 from=Non-secure x0=${UNKNOWN}`,
+    "PSCI_SYSTEM_OFF from=Non-secure x1=1 x2=2 x3=3",
+  ]);
+});
