@@ -283,7 +283,8 @@ export interface Vcpu {
 
   /**
    * Starts the VMM's thread: KVM_RUN in a loop, `onExit` at each return. EBUSY: it runs already; ENOEXEC-like states
-   * (not initialised, realm not active) are EINVAL and EPERM as KVM_RUN gives them.
+   * (not initialised, realm not active) are EINVAL and EPERM as KVM_RUN gives them. A thread that a snapshot brought back
+   * is `started` without an `onExit`: start gives it one, and it goes on where it was.
    */
   start(onExit: OnExit): KvmResult;
   /** A signal to the thread: KVM_RUN returns EINTR with KVM_EXIT_INTR as soon as possible. */

@@ -797,7 +797,13 @@ export class VcpuHandle implements Vcpu {
   start(onExit: OnExit): KvmResult {
     if (this.#refused) return this.#refused;
     const { core } = this;
-    if (core.state !== ThreadState.STOPPED) return kvmError("EBUSY", "the thread runs");
+    if (core.state !== ThreadState.STOPPED) {
+      if (core.onExit) return kvmError("EBUSY", "the thread runs");
+      // A snapshot brought the thread back, but not its VMM: it goes on where it was.
+      core.onExit = onExit;
+      core.handle = this;
+      return undefined;
+    }
     const refused = core.vm.readyToRun(core);
     if (refused) return refused;
     core.onExit = onExit;
