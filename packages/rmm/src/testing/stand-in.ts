@@ -6,22 +6,14 @@
 import { createHash } from "node:crypto";
 import {
   bits,
-  EC,
-  ESR,
   Gpi,
   GRANULE_SIZE,
-  hpfarOfIpa,
-  ISS_ABORT,
   Pas,
-  PSCI_FID,
-  type PsciFunction,
   parseRmiReturnCode,
   RMI_FID,
   RMM_EL3_FID,
   RMM_EL3_VERSION_0_8,
   type RmiCommand,
-  RSI_FID,
-  type RsiCommand,
   rmmEl3Code,
   rmmManifest,
   SecurityState,
@@ -54,7 +46,7 @@ const ID_REGISTERS: Readonly<Record<string, bigint>> = {
   MIDR_EL1: 0x410f_d0f0n,
   ID_AA64MMFR0_EL1: bits(3, 0).of(5), // 48 bits
   ID_AA64MMFR1_EL1: bits(7, 4).of(2), // 16-bit VMIDs
-  ID_AA64DFR0_EL1: (0x1n << 12n) | (0x1n << 20n) | 0x6n | (0xffn << 32n) | (0x5n << 8n), // 2 breakpoints, 2 watchpoints, more
+  ID_AA64DFR0_EL1: (0x1n << 12n) | (0x1n << 20n) | 0x6n | (0xfn << 32n) | (0x5n << 8n), // 2 breakpoints, 2 watchpoints, more
   ICH_VTR_EL2: 3n | bits(31, 29).of(4) | bits(28, 26).of(4), // 4 list registers, 5 priority bits, 16-bit INTIDs
   ICH_MISR_EL2: 0n,
 };
