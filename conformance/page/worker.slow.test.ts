@@ -1,0 +1,92 @@
+/**
+ * `hello` as a realm in a Worker of headless Chromium: the bundle for pages, with neither Node nor a server behind it but
+ * for three files. The report must be the one that Node gives.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Box, makeReport, nodeCrypto, type Report } from "../../packages/realmbox/bundle/index.js";
+
+const CHROMIUM = "/usr/bin/chromium";
+const file = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)));
+
+const WORKER = `
+import { Box, makeReport, portableCrypto } from "/page.js";
+onmessage = async () => {
+  const kernel = new Uint8Array(await (await fetch("/hello.bin")).arrayBuffer());
+  const box = new Box({ crypto: portableCrypto });
+  const created = box.createGuest({ kernel, realm: true });
+  if (!created.ok) throw new Error(created.error.message);
+  const guest = created.value;
+  const end = guest.run();
+  postMessage({ console: guest.console, report: makeReport({ box, guest, end, image: "hello", challenge: new Uint8Array(64) }) });
+};`;
+
+const PAGE = `<!doctype html><title>realmbox</title><script type="module">
+globalThis.result = new Promise((resolve, reject) => {
+  const worker = new Worker("/worker.js", { type: "module" });
+  worker.onmessage = ({ data }) => resolve(data);
+  worker.onerror = (event) => reject(new Error(event.message));
+  worker.postMessage("run");
+});
+</script>`;
+
+const FILES: Record<string, [string, () => string | Buffer]> = {
+  "/": ["text/html", () => PAGE],
+  "/worker.js": ["text/javascript", () => WORKER],
+  "/page.js": ["text/javascript", () => file("packages/realmbox/bundle/page.js")],
+  "/hello.bin": ["application/octet-stream", () => file("guests/prebuilt/hello.bin")],
+};
+
+let server: Server;
+let url: string;
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const entry = FILES[request.url ?? ""];
+    if (!entry) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, { "content-type": entry[0] }).end(entry[1]());
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+});
+afterAll(() => new Promise((resolve) => server.close(resolve)));
+
+const name = "hello boots as a realm in a Worker and its token verifies";
+if (!existsSync(CHROMIUM)) test.skip(`${name} (skipped: Debian's chromium is not installed)`, () => {});
+else
+  test(name, async () => {
+    const browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--no-first-run",
+      ],
+    });
+    try {
+      const page = await browser.newPage();
+      await page.goto(url);
+      const result = (await page.evaluate("globalThis.result")) as { console: string; report: Report };
+
+      const box = new Box({ crypto: nodeCrypto });
+      const created = box.createGuest({ kernel: new Uint8Array(file("guests/prebuilt/hello.bin")), realm: true });
+      if (!created.ok) throw new Error(created.error.message);
+      const guest = created.value;
+      const report = makeReport({ box, guest, end: guest.run(), image: "hello", challenge: new Uint8Array(64) });
+
+      expect(result.report.token?.verified).toBe(true);
+      expect(result.report.rim?.match).toBe(true);
+      expect(result.console).toBe(guest.console);
+      expect(result.report).toEqual(report);
+    } finally {
+      await browser.close();
+    }
+  });
