@@ -1,27 +1,5 @@
-/** Instruction words out of the rows, for the generator and its harness. */
-import { rowOf } from "../../packages/machine/src/cpu/disassemble.js";
-import { ROWS } from "../../packages/machine/src/cpu/rows/index.js";
-import type { Row } from "../../packages/machine/src/cpu/rows/row.js";
-
-const byName = new Map(ROWS.map((row) => [row.name, row]));
-
-export function rowNamed(name: string): Row {
-  const row = byName.get(name);
-  if (!row) throw new Error(`no row is named ${name}`);
-  return row;
-}
-
-/** The word of `row` with these fields; those not named are zero. */
-export function encode(row: Row, fields: Readonly<Record<string, number>>): number {
-  let word = row.value;
-  for (const [name, value] of Object.entries(fields)) {
-    const place = row.fields[name];
-    if (!place) throw new Error(`${row.name} has no field ${name}`);
-    word |= (value & (2 ** place.width - 1)) << place.lo;
-  }
-  if (rowOf(word) !== row) throw new Error(`${row.name} does not match its own word ${(word >>> 0).toString(16)}`);
-  return word >>> 0;
-}
+/** The instructions that the oracle's harness is made of. */
+import { encode, rowNamed } from "../../packages/machine/src/cpu/encode.js";
 
 const op =
   (name: string) =>

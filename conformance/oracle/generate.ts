@@ -7,9 +7,10 @@
  */
 
 import { rowOf } from "../../packages/machine/src/cpu/disassemble.js";
+import { encode, rowNamed } from "../../packages/machine/src/cpu/encode.js";
 import { ROWS } from "../../packages/machine/src/cpu/rows/index.js";
 import { fieldsOf, type Row } from "../../packages/machine/src/cpu/rows/row.js";
-import { adr, branch, clrex, encode, loadConstant, moveSp, rowNamed } from "./assemble.js";
+import { adr, branch, clrex, loadConstant, moveSp } from "./assemble.js";
 import type { Random } from "./random.js";
 
 /** Bytes of a test's window, and of the accesses' reach around it. */
@@ -150,17 +151,27 @@ const registersOf = (row: Row, fields: Readonly<Record<string, number>>): number
     .map(([name]) => fields[name]);
 
 /** What comes before a store-exclusive or compare-and-swap so that it often succeeds. */
-function preparation(random: Random, row: Row, fields: Readonly<Record<string, number>>): Instruction[] | undefined {
+function preparation(
+  random: Random,
+  row: Row,
+  fields: Readonly<Record<string, number>>,
+  window: number,
+): Instruction[] {
   const { n, t } = fields;
   const suffix = row.name.replace(/^(STXR, STLXR|STXP, STLXP|CASP?)/, "");
   if (row.group === "exclusive" && row.name.startsWith("ST")) {
-    if (random.oneIn(4)) return random.oneIn(2) ? [plain(clrex({ m: 15 }))] : [];
-    // The load-exclusive may not overwrite the base.
-    const others = [20, 21, 22, 23].filter((r) => r !== n);
+    // The monitor is open, or holds the address, or another one of the window (at times the same). Never another size.
+    if (random.oneIn(4)) return [plain(clrex({ m: 15 }))];
     const pair = row.name.startsWith("STXP");
     const load = rowNamed(`${pair ? "LDXP, LDAXP" : "LDXR, LDAXR"}${suffix}`);
-    const target = { a: random.below(2), n, t: others[0], ...(pair ? { u: others[1] } : {}) };
-    return [plain(encode(load, target))];
+    // Neither the base nor the data are overwritten.
+    const [first, second, other] = [19, 20, 21, 22, 23, 24, 25].filter((r) => r !== n && r !== t && r !== fields.u);
+    const registers = { a: random.below(2), t: first, ...(pair ? { u: second } : {}) };
+    if (random.oneIn(3)) {
+      const elsewhere = Math.ceil(window / 16 + random.below(WINDOW_SIZE / 16 - 1)) * 16;
+      return [...setUp(loadConstant(other, BigInt(elsewhere))), plain(encode(load, { ...registers, n: other }))];
+    }
+    return [plain(encode(load, { ...registers, n }))];
   }
   if (!row.name.startsWith("CAS") || random.oneIn(2)) return [];
   const { s } = fields;
@@ -177,8 +188,8 @@ function memoryInstruction(random: Random, row: Row, window: number): Instructio
     const fields = randomFields(random, row);
     const operand = memoryOperand(row, fields);
     const place = placeOperand(random, window, operand, registersOf(row, fields));
-    const before = preparation(random, row, fields);
-    if (place && before) return [...place, ...before, plain(encode(row, fields), row)];
+    const before = preparation(random, row, fields, window);
+    if (place) return [...place, ...before, plain(encode(row, fields), row)];
   }
 }
 
@@ -217,7 +228,31 @@ function branchInstruction(random: Random, row: Row): Instruction[] {
   ];
 }
 
+/** Rows that read the flags. They meet many kinds of flags and conditions: they run more often than others. */
+const readsFlags = (row: Row): boolean => /^(B\.cond|CSEL|CCM|ADC)/.test(row.name);
+const FLAG_READER_FACTOR = 8;
+
+const FLAG_SETTERS = ROWS.filter(({ name }) => /ADDS|ANDS|ADCS|CCM/.test(name));
+
+/** An instruction that sets the flags, often of equal operands or of zero. */
+function flagSetter(random: Random): Instruction {
+  for (;;) {
+    const row = random.pick(FLAG_SETTERS);
+    const fields = randomFields(random, row);
+    if ("s" in row.fields && row.shape.includes("s")) fields.s = 1;
+    if (row.name.startsWith("AND")) fields.o = 3;
+    if (fields.m !== undefined && random.oneIn(3)) fields.m = fields.n;
+    const word = row.value | Object.entries(fields).reduce((w, [name, v]) => w | (v << row.fields[name].lo), 0);
+    if (rowOf(word) === row) return plain(word >>> 0);
+  }
+}
+
 function instructionsFor(random: Random, row: Row, window: number): Instruction[] {
+  if (readsFlags(row) && !random.oneIn(4)) return [flagSetter(random), ...withOperands(random, row, window)];
+  return withOperands(random, row, window);
+}
+
+function withOperands(random: Random, row: Row, window: number): Instruction[] {
   switch (row.group) {
     case "branch":
       return branchInstruction(random, row);
@@ -232,13 +267,17 @@ function instructionsFor(random: Random, row: Row, window: number): Instruction[
   }
 }
 
-/** Tests that run every row of `rows` `instances` times, in random order, `perBody` rows in a body. */
+/** The rows as often as they run, given how often each must. */
+export const weighted = (rows: readonly Row[], instances: number): Row[] =>
+  rows.flatMap((row) => Array<Row>(readsFlags(row) ? instances * FLAG_READER_FACTOR : instances).fill(row));
+
+/** Tests that run these rows in random order, `perBody` rows in a body. */
 export function generateTests(
   random: Random,
-  options: { rows: readonly Row[]; instances: number; perBody: number; windowOf: (index: number) => number },
+  options: { rows: readonly Row[]; perBody: number; windowOf: (index: number) => number },
 ): Test[] {
-  const { rows, instances, perBody, windowOf } = options;
-  const queue = random.shuffle(rows.flatMap((row) => Array<Row>(instances).fill(row)));
+  const { rows, perBody, windowOf } = options;
+  const queue = random.shuffle([...rows]);
   const tests: Test[] = [];
   for (let at = 0; at < queue.length; at += perBody) {
     const window = windowOf(tests.length);

@@ -1,4 +1,5 @@
 export { disassemble } from "./disassemble.js";
+export { encode, rowNamed } from "./encode.js";
 export * from "./engine.js";
 export * from "./flags.js";
 export { createInterpreter, generateInterpreter } from "./interpreter/index.js";
