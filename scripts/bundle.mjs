@@ -102,16 +102,29 @@ writeFileSync(join(out, "THIRD-PARTY-NOTICES.txt"), `${notices.join(`\n${"-".rep
 const prebuilt = join(root, "guests/prebuilt");
 if (existsSync(prebuilt)) cpSync(prebuilt, join(out, "images"), { recursive: true });
 
-// Type declarations: the rooms are private packages, so their names become relative paths.
+// Type declarations: the rooms are private packages, so their names become relative paths; so does the one library whose
+// types they mention, because users do not install it.
+const typed = { cborg: "types/cborg.d.ts" };
+for (const name of Object.keys(typed)) {
+  cpSync(join(root, "node_modules", name, "types"), join(out, "types", name, "types"), {
+    recursive: true,
+    filter: (path) => !path.endsWith(".map"),
+  });
+}
 for (const room of rooms) {
   const from = join(root, "packages", room, "dist");
   for (const file of filesUnder(from).filter((name) => name.endsWith(".d.ts"))) {
     const target = join(out, "types", room, relative(from, file));
     mkdirSync(dirname(target), { recursive: true });
-    const text = readFileSync(file, "utf8").replace(/(["'])@realmbox\/(\w+)\1/g, (_, quote, name) => {
-      const path = relative(dirname(target), join(out, "types", name, "index.js"));
-      return `${quote}${path.startsWith(".") ? path : `./${path}`}${quote}`;
-    });
+    const text = readFileSync(file, "utf8").replace(
+      /(["'])(?:@realmbox\/(\w+)|(cborg))\1/g,
+      (_, quote, room, library) => {
+        const module =
+          room === undefined ? join(library, typed[library].replace(".d.ts", ".js")) : join(room, "index.js");
+        const path = relative(dirname(target), join(out, "types", module));
+        return `${quote}${path.startsWith(".") ? path : `./${path}`}${quote}`;
+      },
+    );
     writeFileSync(target, text.replace(/\n?\/\/# sourceMappingURL=.*\n?$/, "\n"));
   }
 }
