@@ -3,8 +3,10 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { PE_STATE_SIZE, R } from "../cpu/state.js";
 import { Line } from "../irq.js";
 import type { Pe } from "../pe.js";
-import { type CpuInterface, GIC_REGISTERS, ICH_VTR } from "./cpu-interface.js";
+import type { CpuInterface } from "./cpu-interface.js";
+import { GIC_REGISTERS } from "./cpu-registers.js";
 import { Gic } from "./gic.js";
+import { ICH_VTR } from "./virtual-interface.js";
 
 /** The part of a PE that the interface looks at. */
 class PeState {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { Distributor } from "./distributor.js";
 import {
-  Distributor,
   type GicProfile,
   Group,
   hppiGroup,
@@ -10,7 +10,7 @@ import {
   NO_HPPI,
   PHYSICAL_GIC,
   packAffinity,
-} from "./distributor.js";
+} from "./interrupts.js";
 
 const MPIDRS = [0x8000_0000n, 0x8000_0001n, 0x8000_0100n, 0x01_8000_0000n];
 const SECURE = true;

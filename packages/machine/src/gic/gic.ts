@@ -9,7 +9,8 @@ import type { MappedDevice, MmioDevice } from "../bus.js";
 import type { InterruptController } from "../irq.js";
 import type { Pe } from "../pe.js";
 import { CpuInterface } from "./cpu-interface.js";
-import { Distributor, type DistributorState, GICD_SIZE, GICR_FRAME_SIZE, PHYSICAL_GIC } from "./distributor.js";
+import { Distributor, GICD_SIZE, GICR_FRAME_SIZE } from "./distributor.js";
+import { type DistributorState, PHYSICAL_GIC } from "./interrupts.js";
 
 /** SPIs of the physical GIC: INTIDs 32 to 255. */
 export const SPI_COUNT = 224;
