@@ -7,10 +7,23 @@ import type { GranuleState } from "../index.js";
 import { RdLayout } from "../realm/rd.js";
 import { RecLayout } from "../rec/rec.js";
 import { rtteAddr, rtteRipas, rtteState } from "../rtt/entry.js";
-import { board, DRAM, DRAM_END, type StandIn } from "./stand-in.js";
+
+/** The memory to check: the stand-in's, or a real machine's. */
+export interface InspectedMemory {
+  /** Base of the RMM's memory. */
+  readonly carveOut: bigint;
+  /** The delegable granules that somebody may have used; all others are UNDELEGATED. */
+  granules(): readonly bigint[];
+  /** As the RMM's table has them. */
+  granuleState(pa: bigint): GranuleState;
+  refcount(pa: bigint): number;
+  /** As the GPT has it. */
+  gpiOf(pa: bigint): number;
+  page(pa: bigint): Uint8Array;
+}
 
 /** Sentences about what is wrong; empty when all is well. */
-export function problems(machine: StandIn): string[] {
+export function problems(machine: InspectedMemory): string[] {
   const wrong: string[] = [];
   const say = (what: string, pa: bigint) => wrong.push(`${what} at 0x${pa.toString(16)}`);
   const claimed = new Map<bigint, string>();
@@ -19,9 +32,7 @@ export function problems(machine: StandIn): string[] {
     if (claimed.has(pa)) say(`${by} and ${claimed.get(pa)} both use the granule`, pa);
     claimed.set(pa, by);
   };
-  const granules: bigint[] = [];
-  for (const pa of machine.pages.keys()) if (pa >= DRAM && pa < DRAM_END) granules.push(pa);
-  for (const pa of machine.gpi.keys()) if (pa >= DRAM && pa < DRAM_END && !machine.pages.has(pa)) granules.push(pa);
+  const granules = machine.granules();
 
   for (const pa of granules) {
     const state = machine.granuleState(pa);
@@ -37,7 +48,8 @@ export function problems(machine: StandIn): string[] {
     vmids.add(rd.vmid);
     const visit = (rtt: bigint, level: number, base: bigint) => {
       claim(rtt, "RTT", "a table");
-      const view = new DataView(machine.page(rtt).buffer);
+      const bytes = machine.page(rtt);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       const size = 1n << BigInt(12 + 9 * (3 - level));
       let live = 0;
       for (let i = 0; i < 512; i++) {
@@ -79,7 +91,7 @@ export function problems(machine: StandIn): string[] {
     const state = machine.granuleState(pa);
     if (state !== "UNDELEGATED" && state !== "DELEGATED" && !claimed.has(pa)) say(`${state} that nothing uses`, pa);
   }
-  const bitmap = [0n, 0x1000n].flatMap((offset) => [...machine.page(board.realm.base + 0x10_1000n + offset)]);
+  const bitmap = [0n, 0x1000n].flatMap((offset) => [...machine.page(machine.carveOut + 0x10_1000n + offset)]);
   const used = bitmap.flatMap((byte, i) =>
     [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => byte & (1 << bit)).map((bit) => 8 * i + bit),
   );

@@ -52,6 +52,7 @@ const ID_REGISTERS: Readonly<Record<string, bigint>> = {
 };
 
 export class StandIn {
+  readonly carveOut = board.realm.base;
   readonly pages = new Map<bigint, Uint8Array>();
   readonly gpi = new Map<bigint, number>();
   readonly tlbi: unknown[] = [];
@@ -92,6 +93,12 @@ export class StandIn {
     const known = this.gpi.get(pa & ~0xfffn);
     if (known !== undefined) return known;
     return pa >= DRAM && pa < DRAM_END ? Gpi.NS : Gpi.ROOT;
+  }
+
+  /** Delegable granules with content or a GPI of their own. */
+  granules(): readonly bigint[] {
+    const known = new Set([...this.pages.keys(), ...this.gpi.keys()]);
+    return [...known].filter((pa) => pa >= DRAM && pa < DRAM_END);
   }
 
   /** Writes as the Host would, whatever the GPI: tests only write where the Host may. */
