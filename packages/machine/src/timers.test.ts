@@ -15,7 +15,7 @@ const peWith = (registers: Partial<Record<keyof typeof R, bigint>>, el: 0 | 1 | 
   const r = new BigUint64Array(PE_STATE_SLOTS);
   r[R.SCR_EL3] = NS;
   for (const [name, value] of Object.entries(registers)) r[R[name as keyof typeof R]] = value!;
-  return { r, el } as unknown as Pe;
+  return { index: 0, r, el } as unknown as Pe;
 };
 const timers = new GenericTimers();
 

@@ -33,21 +33,24 @@ const rowOf = (timer: TimerName): TimerRow => ROWS.find((row) => row.name === ti
 /** All INTIDs that timers drive, as a set of bits. */
 export const TIMER_PPIS = ROWS.reduce((mask, row) => mask | (1 << row.intid), 0);
 
-const ENABLE = 1n;
-const IMASK = 2n;
+const ENABLE = 1;
+const IMASK = 2;
 const ISTATUS = 4n;
 const WRAP = 1n << 64n;
 
 const HCR_TGE = 1n << 27n;
 const HCR_E2H = 1n << 34n;
-const SCR_NS = 1n << 0n;
+const SCR_NS = 1 << 0;
+const SCR_NSE_HIGH = 1 << 30; // NSE is bit 62
 const SCR_ECVEN = 1n << 28n;
-const SCR_NSE = 1n << 62n;
 const CNTHCTL_ECV = 1n << 12n;
-const CNTHCTL_CNTVMASK = 1n << 18n;
-const CNTHCTL_CNTPMASK = 1n << 19n;
+const CNTHCTL_CNTVMASK = 1 << 18;
+const CNTHCTL_CNTPMASK = 1 << 19;
 
 export class GenericTimers implements Timers {
+  /** 32-bit views of the PEs' states: most looks are at a control register of a timer that is off. */
+  readonly #views: { readonly r: BigUint64Array; readonly words: Uint32Array }[] = [];
+
   outputs(pe: Pe, count: number): number {
     let outputs = 0;
     for (const row of ROWS) {
@@ -72,8 +75,8 @@ export class GenericTimers implements Timers {
 
   ctl(pe: Pe, timer: TimerName, count: number): bigint {
     const row = rowOf(timer);
-    const ctl = pe.r[row.ctl]! & (ENABLE | IMASK);
-    return ctl & ENABLE && this.#met(pe, row, count) ? ctl | ISTATUS : ctl;
+    const ctl = this.#low(pe, row.ctl) & (ENABLE | IMASK);
+    return BigInt(ctl) | (ctl & ENABLE && this.#met(pe, row, count) ? ISTATUS : 0n);
   }
 
   counter(pe: Pe, timer: TimerName, count: number): bigint {
@@ -92,22 +95,37 @@ export class GenericTimers implements Timers {
     pe.r[rowOf(timer).cval] = BigInt.asUintN(64, this.counter(pe, timer, count) + BigInt.asIntN(32, value));
   }
 
+  #words(pe: Pe): Uint32Array {
+    let view = this.#views[pe.index];
+    if (view?.r !== pe.r) {
+      view = { r: pe.r, words: new Uint32Array(pe.r.buffer, pe.r.byteOffset, pe.r.length * 2) };
+      this.#views[pe.index] = view;
+    }
+    return view.words;
+  }
+
+  #low(pe: Pe, slot: number): number {
+    return this.#words(pe)[slot * 2]!;
+  }
+
   /** Enabled and not masked: the output follows the condition. */
   #live(pe: Pe, row: TimerRow): boolean {
-    if ((pe.r[row.ctl]! & (ENABLE | IMASK)) !== ENABLE) return false;
-    if (row.name === "CNTV") return !maskedInRealm(pe, CNTHCTL_CNTVMASK);
-    if (row.name === "CNTP") return !maskedInRealm(pe, CNTHCTL_CNTPMASK);
+    if ((this.#low(pe, row.ctl) & (ENABLE | IMASK)) !== ENABLE) return false;
+    if (row.name === "CNTV") return !this.#maskedInRealm(pe, CNTHCTL_CNTVMASK);
+    if (row.name === "CNTP") return !this.#maskedInRealm(pe, CNTHCTL_CNTPMASK);
     return true;
+  }
+
+  /** CNTHCTL_EL2's mask bits exist in Realm state only; elsewhere they are RES0. */
+  #maskedInRealm(pe: Pe, mask: number): boolean {
+    const words = this.#words(pe);
+    if ((words[R.CNTHCTL_EL2 * 2]! & mask) === 0) return false;
+    return (words[R.SCR_EL3 * 2]! & SCR_NS) !== 0 && (words[R.SCR_EL3 * 2 + 1]! & SCR_NSE_HIGH) !== 0;
   }
 
   #met(pe: Pe, row: TimerRow, count: number): boolean {
     return this.counter(pe, row.name, count) >= pe.r[row.cval]!;
   }
-}
-
-/** CNTHCTL_EL2's mask bits exist in Realm state only; elsewhere they are RES0. */
-function maskedInRealm(pe: Pe, mask: bigint): boolean {
-  return (pe.r[R.CNTHCTL_EL2]! & mask) !== 0n && (pe.r[R.SCR_EL3]! & (SCR_NSE | SCR_NS)) === (SCR_NSE | SCR_NS);
 }
 
 /** CNTPOFF_EL2 where it applies to the EL1 physical timer and to EL0 and EL1 reads of CNTPCT_EL0. */
