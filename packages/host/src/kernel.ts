@@ -16,8 +16,10 @@ import type { Trace } from "@realmbox/abi";
 import {
   ICH_VTR_EL2,
   invariant,
+  KVM_EXIT,
   PPI,
   PSCI_FID,
+  REC_EXIT_REASON_NAMES,
   RMI_ABI_VERSION_1_0,
   RMI_FEATURE_REGISTER_0,
   SMCCC_NOT_SUPPORTED,
@@ -68,6 +70,8 @@ export interface HostMachine {
   devicePort(): MemoryPort;
 }
 
+const zeros = (count: number): number[] => new Array<number>(count).fill(0);
+
 /** A vCPU runs this long before the next one of its PE, when several want it: 4 ms. */
 const SLICES_PER_SECOND = 250;
 
@@ -76,11 +80,11 @@ export class Kernel {
   readonly allocator: PageAllocator;
   readonly counters: HostCounters = {
     recEntries: 0,
-    recExits: [],
+    recExits: zeros(REC_EXIT_REASON_NAMES.length),
     guestEntries: 0,
-    guestExits: [],
+    guestExits: zeros(64),
     irqExits: 0,
-    kvmExits: [],
+    kvmExits: zeros(KVM_EXIT.MEMORY_FAULT + 1),
     faultsPrivate: 0,
     faultsShared: 0,
     faultsNormal: 0,
@@ -181,6 +185,12 @@ export class Kernel {
       name: write === undefined ? "MMIO read" : "MMIO write",
       fields: write === undefined ? fields : { ...fields, value: write },
     });
+  }
+
+  traceLine(vm: VmCore, irq: number, level: boolean): void {
+    const { trace } = this.machine;
+    if (trace.wants("irq"))
+      trace.emit({ category: "irq", name: "KVM_IRQ_LINE", fields: { vm: vm.id, irq: BigInt(irq), level } });
   }
 
   tracePsci(vcpu: VcpuCore, fid: bigint, x1: bigint, x0: bigint): void {
@@ -344,7 +354,7 @@ export class Kernel {
       const vcpu = c.next ?? c.runQueue.shift();
       c.next = undefined;
       if (!vcpu) {
-        this.#setTimer(c, false);
+        this.#setTimer(c, Infinity);
         return WFI;
       }
       if (vcpu.state !== ThreadState.READY) continue;
@@ -394,7 +404,18 @@ export class Kernel {
   #setRunning(c: PeContext, vcpu: VcpuCore): void {
     vcpu.state = ThreadState.RUNNING;
     c.running = vcpu;
-    this.#setTimer(c, c.runQueue.length > 0);
+    if (c.runQueue.length === 0) {
+      c.sliceOwner = undefined;
+      this.#setTimer(c, Infinity);
+      return;
+    }
+    // The slice goes on over the exits of a vCPU that is entered again at once.
+    const { count } = this;
+    if (c.sliceOwner !== vcpu || c.sliceEnd <= count) {
+      c.sliceOwner = vcpu;
+      c.sliceEnd = count + this.#slice;
+    }
+    this.#setTimer(c, c.sliceEnd);
   }
 
   /** Goes on with a vCPU as its exit's handling says. */
@@ -438,7 +459,7 @@ export class Kernel {
   /** KVM_RUN returns to the VMM's thread, which says what comes next. */
   #toVmm(c: PeContext, vcpu: VcpuCore): void {
     const { run } = vcpu;
-    this.counters.kvmExits[run.exit_reason] = (this.counters.kvmExits[run.exit_reason] ?? 0) + 1;
+    this.counters.kvmExits[run.exit_reason]!++;
     vcpu.state = ThreadState.WORKING;
     const answer = vcpu.vm.closed ? "stop" : vcpu.onExit!(vcpu.handle!, run);
     if (typeof answer === "object") {
@@ -628,12 +649,11 @@ export class Kernel {
   }
 
   /** CNTHP of the PE: the next timer of a vCPU that waits, and the end of the slice when others want the PE. */
-  #setTimer(c: PeContext, withSlice: boolean): void {
-    let deadline = Infinity;
+  #setTimer(c: PeContext, sliceEnd: number): void {
+    let deadline = sliceEnd;
     for (const vcpu of c.threads) {
       if (vcpu.state === ThreadState.BLOCKED && vcpu.deadline < deadline) deadline = vcpu.deadline;
     }
-    if (withSlice) deadline = Math.min(deadline, this.count + this.#slice);
     if (deadline === c.timerDeadline) return;
     c.timerDeadline = deadline;
     const { r } = c.pe;

@@ -43,6 +43,9 @@ export class PeContext {
   readonly readyJobs: Job[] = [];
   readonly waitingJobs: Job[] = [];
 
+  /** Whose slice of the PE ends at `sliceEnd`, while several want it. */
+  sliceOwner: VcpuCore | undefined = undefined;
+  sliceEnd = 0;
   /** Timer PPIs that are disabled in the redistributor while a guest's timer is asserted: bit n is INTID n. */
   maskedPpis = 0;
   /** What CNTHP is set to; Infinity: off. */
@@ -62,6 +65,7 @@ export class PeContext {
     this.loaded = undefined;
     this.running = undefined;
     this.next = undefined;
+    this.sliceOwner = undefined;
     this.runQueue.length = 0;
     this.threads = [];
     this.job = undefined;

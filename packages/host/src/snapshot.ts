@@ -97,6 +97,8 @@ interface PeState {
   readonly runQueue: readonly (readonly [number, number])[];
   readonly maskedPpis: number;
   readonly timerDeadline: number;
+  readonly sliceOwner: readonly [number, number] | null;
+  readonly sliceEnd: number;
 }
 
 const NEVER = -1;
@@ -126,6 +128,8 @@ export function saveKernel(kernel: Kernel): KernelState {
       runQueue: c.runQueue.map((vcpu) => name(vcpu)!),
       maskedPpis: c.maskedPpis,
       timerDeadline: bound(c.timerDeadline),
+      sliceOwner: name(c.sliceOwner),
+      sliceEnd: c.sliceEnd,
     })),
   };
 }
@@ -234,6 +238,8 @@ export function restoreKernel(kernel: Kernel, data: unknown): void {
     c.runQueue.push(...pe.runQueue.map((name) => find(name)!));
     c.maskedPpis = pe.maskedPpis;
     c.timerDeadline = unbound(pe.timerDeadline);
+    c.sliceOwner = find(pe.sliceOwner);
+    c.sliceEnd = pe.sliceEnd;
   });
 }
 

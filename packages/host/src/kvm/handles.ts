@@ -422,6 +422,7 @@ export class VmHandle implements Vm {
     const word = BigInt(irq >>> 0);
     const cpu = Number(KVM_IRQ_LINE_FIELD.VCPU.get(word)) + 256 * Number(KVM_IRQ_LINE_FIELD.VCPU2.get(word));
     const intid = Number(KVM_IRQ_LINE_FIELD.NUMBER.get(word));
+    this.core.kernel.traceLine(this.core, irq, level);
     return this.core.vgic.irqLine(Number(KVM_IRQ_LINE_FIELD.TYPE.get(word)), cpu, intid, level);
   }
 

@@ -158,7 +158,7 @@ export function exitNormal(
   }
   const esr = Number(r[R.ESR_EL2]! & 0xffff_ffffn);
   const ec = esr >>> 26;
-  kernel.counters.guestExits[ec] = (kernel.counters.guestExits[ec] ?? 0) + 1;
+  kernel.counters.guestExits[ec]!++;
   switch (ec) {
     case EC.WFX:
       skip(r);

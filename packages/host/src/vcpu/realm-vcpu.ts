@@ -165,7 +165,7 @@ export function exitRealm(kernel: Kernel, c: PeContext, vcpu: VcpuCore): Handled
   takeInterruptState(kernel, vcpu, words);
 
   const reason = words[EXIT.REASON]! & 0xff;
-  kernel.counters.recExits[reason] = (kernel.counters.recExits[reason] ?? 0) + 1;
+  if (reason < kernel.counters.recExits.length) kernel.counters.recExits[reason]!++;
   switch (reason) {
     case RmiRecExitReason.RMI_EXIT_SYNC:
       return exitSync(kernel, vcpu, words);
