@@ -3,7 +3,9 @@
  * the count. DDI 0487, "The Generic Timer in AArch64 state"; the mask bits of CNTHCTL_EL2 are FEAT_RME's.
  *
  * Timers are level-sensitive: the output is asserted while ENABLE is set, IMASK clear and the condition met; nothing is
- * latched. Left out: the memory-mapped frames and the event stream.
+ * latched.
+ *
+ * @spec DDI 0487, Generic Timer: partial: no event stream, no memory-mapped frames
  */
 import { R } from "./cpu/state.js";
 import type { TimerName, Timers } from "./irq.js";

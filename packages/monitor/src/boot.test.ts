@@ -1,5 +1,5 @@
 import { Gpi, Pas, RMM_BOOT_STATUS, RmmDramBank, RmmManifest, rmmManifestChecksum, SecurityState } from "@realmbox/abi";
-import { OFF, type Pe, R } from "@realmbox/machine";
+import { baseBoard, OFF, type Pe, R } from "@realmbox/machine";
 import { toHex } from "@realmbox/token";
 import { describe, expect, test } from "vitest";
 import {
@@ -15,6 +15,7 @@ import {
   systemOff,
   UNKNOWN,
 } from "./harness.oracle.js";
+import { imageProblem } from "./images.js";
 
 const SHARED_PAGE = 0x4400_0000n - 0x1000n;
 const RMI_VERSION = 0xc400_0150n;
@@ -170,6 +171,60 @@ describe("configuration blobs", () => {
       `measured type=FW_CONFIG sha-256=${sha256(Uint8Array.of(1))}`,
       `measured type=HW_CONFIG sha-256=${sha256(data)}`,
     ]);
+  });
+});
+
+test("binary images are put where they run, and entered there", () => {
+  const rmm = Uint8Array.from({ length: 5000 }, (_, n) => n & 0xff);
+  const image = Uint8Array.from({ length: 9000 }, (_, n) => (n * 7) & 0xff);
+  const copies = [new Uint8Array(rmm.length), new Uint8Array(image.length)] as const;
+  const entries: bigint[] = [];
+  const { events } = run({
+    options: { rmm: { kind: "binary", image: rmm }, host: { kind: "binary", image, loadAt: 0x8080_0000n } },
+    rmm: function* (pe) {
+      entries.push(pe.r[R.PC]!);
+      pe.port(Pas.REALM).copyIn(0x4000_0000n, copies[0]);
+      return yield* answering(() => [0n])(pe);
+    },
+    host: function* (pe) {
+      entries.push(pe.r[R.PC]!);
+      pe.port(Pas.NS).copyIn(0x8080_0000n, copies[1]);
+      return yield* systemOff(pe);
+    },
+  });
+  expect(copies).toEqual([rmm, image]);
+  expect(entries).toEqual([0x4000_0000n, 0x8080_0000n]);
+  expect(events[1]).toBe(`measured type=RMM sha-256=${sha256(rmm)}`);
+});
+
+describe("images that do not fit", () => {
+  const board = baseBoard({ dramSize: DRAM.size });
+  const data = new Uint8Array(0x2000);
+  const end = DRAM.base + DRAM.size;
+  test.each([
+    { what: "nothing", images: { host: { kind: "native" } }, problem: undefined },
+    {
+      what: "an RMM larger than the Realm carve-out",
+      images: { host: { kind: "native" }, rmm: { kind: "binary", image: { length: 64 << 20 } as Uint8Array } },
+      problem: "rmm-too-large",
+    },
+    {
+      what: "a Host image that ends past DRAM",
+      images: { host: { kind: "binary", image: data, loadAt: end - 0x1000n } },
+      problem: "not-in-dram",
+    },
+    {
+      what: "a configuration below DRAM",
+      images: { host: { kind: "native" }, configs: [{ name: "HW_CONFIG", data, loadAt: 0x1000n }] },
+      problem: "not-in-dram",
+    },
+    {
+      what: "seven configurations",
+      images: { host: { kind: "native" }, configs: new Array(7).fill({ name: "FW_CONFIG", data }) },
+      problem: "too-many-configs",
+    },
+  ] as const)("$what", ({ images, problem }) => {
+    expect(imageProblem(board, images)?.kind).toBe(problem);
   });
 });
 

@@ -80,7 +80,7 @@ export interface Setup {
   readonly host: Script;
   readonly rmm?: Script;
   readonly peCount?: number;
-  readonly options?: Partial<Pick<MonitorOptions, "configs" | "seed">>;
+  readonly options?: Partial<Pick<MonitorOptions, "configs" | "seed" | "rmm" | "host">>;
 }
 
 export interface Run {

@@ -2,7 +2,9 @@
  * What the monitor boots: the RMM, the Host's first program, configuration blobs. Native firmware has no loadable image:
  * the bytes that identify its code are measured in its place. Order of the components as in TF-A's boot measurements.
  */
-import type { Crypto } from "@realmbox/abi";
+import { type Crypto, GRANULE_SIZE } from "@realmbox/abi";
+import type { Board } from "@realmbox/machine";
+import { COMPONENTS_MAX } from "./memory-map.js";
 import type { Component } from "./platform-token.js";
 
 /** The RMM. */
@@ -33,6 +35,34 @@ export interface MeasuredImages {
   readonly monitor: Uint8Array;
   readonly rmm?: RmmImage;
   readonly configs: readonly ConfigBlob[];
+}
+
+/** Why images cannot be booted: what the user gave does not fit. */
+export type ImageProblem =
+  | { readonly kind: "rmm-too-large"; readonly size: number; readonly sizeMax: bigint }
+  | { readonly kind: "not-in-dram"; readonly name: string; readonly loadAt: bigint; readonly size: number }
+  | { readonly kind: "too-many-configs"; readonly countMax: number };
+
+/** The first reason why these images do not fit the board, if any. */
+export function imageProblem(
+  board: Board,
+  { rmm, host, configs = [] }: { rmm?: RmmImage; host: HostImage; configs?: readonly ConfigBlob[] },
+): ImageProblem | undefined {
+  // The last granule of the Realm carve-out is the RMM-EL3 shared page.
+  const sizeMax = board.realm.size - BigInt(GRANULE_SIZE);
+  if (rmm?.kind === "binary" && BigInt(rmm.image.length) > sizeMax) {
+    return { kind: "rmm-too-large", size: rmm.image.length, sizeMax };
+  }
+  const placed = configs.flatMap(({ name, data, loadAt }) => (loadAt === undefined ? [] : [{ name, data, loadAt }]));
+  if (host.kind === "binary") placed.unshift({ name: "Host image", data: host.image, loadAt: host.loadAt });
+  for (const { name, data, loadAt } of placed) {
+    const end = loadAt + BigInt(data.length);
+    if (!board.dram.some(({ base, size }) => loadAt >= base && end <= base + size)) {
+      return { kind: "not-in-dram", name, loadAt, size: data.length };
+    }
+  }
+  const countMax = COMPONENTS_MAX - 2; // the monitor and the RMM
+  return configs.length > countMax ? { kind: "too-many-configs", countMax } : undefined;
 }
 
 /** The measurements in boot order: the monitor, the RMM, configurations. SHA-256 over each image's bytes. */

@@ -4,8 +4,10 @@
  * platform, and serves PSCI to the Host. DEN0028 (SMCCC), DEN0022 (PSCI), TF-A's "RMM-EL3 Communication Specification"
  * (profile v0, reported as 0.8).
  *
- * The object holds no state beyond a step: that is in Root memory (memory-map.ts). Left out: Secure world (no SPM), live
- * activation, RAS, firmware images of its own boot stages.
+ * The object holds no state beyond a step: that is in Root memory (memory-map.ts).
+ *
+ * @spec RMM-EL3 Communication Specification 0.8, boot and world switch: partial: no Secure world (no SPM), no activation
+ * token, no RAS; one boot stage in place of BL1 and BL2
  */
 import {
   type Crypto,
@@ -40,7 +42,7 @@ import {
 import { toHex } from "@realmbox/token";
 import { isDistributorSetUp, setUpCpuInterface, setUpDistributor, setUpEl3 } from "./boot.js";
 import { GranuleTables } from "./gpt.js";
-import { type ConfigBlob, type HostImage, measure, type RmmImage } from "./images.js";
+import { type ConfigBlob, type HostImage, imageProblem, measure, type RmmImage } from "./images.js";
 import { deriveCpak, deriveRak, platformIdentity } from "./keys.js";
 import {
   CONTEXT_NS,
@@ -141,6 +143,8 @@ class Monitor {
   constructor(options: MonitorOptions) {
     const { machine, crypto } = options;
     invariant(machine.pes.length <= PES_MAX, "PE contexts suffice", machine.pes.length);
+    const problem = imageProblem(machine.board, options);
+    invariant(problem === undefined, "images that do not fit are refused before", problem?.kind);
     this.image = options.image ?? Uint8Array.from("realmbox Root Monitor", (c) => c.charCodeAt(0));
     this.#machine = machine;
     this.#crypto = crypto;

@@ -3,8 +3,10 @@
  * GICv4 architecture), "The Distributor register map", "The Redistributor register map". The physical GIC (two Security
  * states) and the software GIC of each virtual machine (one) are both instances of it.
  *
- * Left out, and reported as absent in GICD_TYPER: LPIs and the ITS, extended SPI and PPI ranges, message-based SPIs,
- * 1 of N routing (No1N = 1), legacy operation (ARE_S and ARE_NS are RAO/WI).
+ * What is left out is reported as absent in GICD_TYPER (No1N = 1); ARE_S and ARE_NS are RAO/WI.
+ *
+ * @spec IHI 0069H, Distributor and Redistributor registers: partial: no LPIs and ITS, extended SPI and PPI ranges,
+ * message-based SPIs, 1 of N routing, legacy operation
  */
 import { GICD_CTLR, Interrupts, PRIORITY_MASK, PRIVATE_COUNT, packAffinity } from "./interrupts.js";
 
