@@ -28,7 +28,7 @@ import type { FieldPlace, Row } from "../rows/row.js";
 import { offsetOf, R } from "../state.js";
 import type { CodeWriter, Label, Op } from "../wasm/code.js";
 import type { Candidate } from "./decode.js";
-import { emitCondition, Slow, tlbEntry } from "./helpers.js";
+import { emitCondition, lastPage, Slow, tlbEntry } from "./helpers.js";
 import { TABLES } from "./tables.js";
 
 /** Functions that handlers call. */
@@ -277,13 +277,17 @@ abstract class InterpreterContext implements Context {
       spoilers = or(spoilers, needsAlignment ? low : and(low, checked));
     }
     const entry = this.pool.take("i32");
-    const vaLocal = this.pool.take("i64");
-    emit(code, va);
-    code.localSet(vaLocal);
-    tlbEntry(code, this.base_, kind === Slow.LOAD ? "TLB_READ" : "TLB_WRITE", vaLocal);
+    const array = this.load(
+      "i32_load",
+      "i32",
+      this.state(),
+      offsetOf(kind === Slow.LOAD ? "TLB_READ" : "TLB_WRITE"),
+      2,
+    );
+    emit(code, tlbEntry(array, va));
     code.localTee(entry);
     code.memory("i64_load", 0, 3);
-    emit(code, or(and(add(va, size - 1), ~0xfffn), zext(spoilers)));
+    emit(code, or(lastPage(va, size), zext(spoilers)));
     code.op("i64_eq");
     code.if();
     emit(code, wrap(va));

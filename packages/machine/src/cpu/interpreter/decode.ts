@@ -32,7 +32,8 @@ export interface DecodeTable {
   readonly byKey: Int32Array;
 }
 
-const inKey = ({ lo, width }: FieldPlace): boolean => (((2 ** width - 1) << lo) & ~KEY_MASK) >>> 0 === 0;
+const bitsOf = ({ lo, width }: FieldPlace): number => (2 ** width - 1) << lo;
+const inKey = (place: FieldPlace): boolean => (bitsOf(place) & ~KEY_MASK) === 0;
 
 function checkFields(row: Row): void {
   for (const name of row.shape) {
@@ -73,34 +74,54 @@ function* wordsOf(row: Row): Generator<number> {
   } while (bits !== 0);
 }
 
+/** Candidates of a row by the bits of its shape fields, so that equal ones are one object. */
+function candidatesOf(row: Row): (word: number) => Candidate {
+  const places = row.shape.map((name) => row.fields[name]);
+  const shapeBits = places.reduce((bits, place) => bits | bitsOf(place), 0);
+  const mask = (row.mask & ~KEY_MASK) >>> 0;
+  const value = (row.value & ~KEY_MASK) >>> 0;
+  const known = new Map<number, Candidate>();
+  return (word) => {
+    const bits = word & shapeBits;
+    let candidate = known.get(bits);
+    if (!candidate) {
+      const shape = Object.fromEntries(row.shape.map((name, i) => [name, fieldOf(word, places[i])]));
+      candidate = { row, shape, mask, value };
+      known.set(bits, candidate);
+    }
+    return candidate;
+  };
+}
+
 export function decodeTable(rows: readonly Row[]): DecodeTable {
-  const candidatesByKey = new Map<number, Candidate[]>();
+  const candidatesByKey: Candidate[][] = Array.from({ length: KEY_COUNT });
   for (const row of rows) {
     checkFields(row);
+    const candidateOf = candidatesOf(row);
     const keyFields = Object.entries(row.fields).filter(([, place]) => inKey(place));
-    const mask = (row.mask & ~KEY_MASK) >>> 0;
-    const value = (row.value & ~KEY_MASK) >>> 0;
+    const fields: Record<string, number> = {};
     for (const word of wordsOf(row)) {
-      if (row.allocated && !row.allocated(Object.fromEntries(keyFields.map(([n, p]) => [n, fieldOf(word, p)]))))
-        continue;
-      const shape = Object.fromEntries(row.shape.map((name) => [name, fieldOf(word, row.fields[name])]));
-      const key = keyOf(word);
-      const candidates = candidatesByKey.get(key) ?? [];
-      insert(candidates, { row, shape, mask, value });
-      candidatesByKey.set(key, candidates);
+      if (row.allocated) {
+        for (const [name, place] of keyFields) fields[name] = fieldOf(word, place);
+        if (!row.allocated(fields)) continue;
+      }
+      insert((candidatesByKey[keyOf(word)] ??= []), candidateOf(word));
     }
   }
 
   const handlers: Handler[] = [];
-  const known = new Map<string, number>();
   const byKey = new Int32Array(KEY_COUNT).fill(-1);
-  const rowNumbers = new Map(rows.map((row, i) => [row, i]));
+  const numbers = new Map<Candidate, number>();
+  const known = new Map<string, number>();
   for (let key = 0; key < KEY_COUNT; key++) {
-    const candidates = candidatesByKey.get(key);
+    const candidates = candidatesByKey[key];
     if (!candidates) continue;
-    const identity = candidates
-      .map(({ row, shape }) => [rowNumbers.get(row), ...Object.values(shape)].join())
-      .join(";");
+    let identity = "";
+    for (const candidate of candidates) {
+      let number = numbers.get(candidate);
+      if (number === undefined) numbers.set(candidate, (number = numbers.size));
+      identity += `${number} `;
+    }
     let index = known.get(identity);
     if (index === undefined) {
       index = handlers.push({ candidates }) - 1;

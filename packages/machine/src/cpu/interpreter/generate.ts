@@ -11,13 +11,31 @@
  */
 import { invariant } from "@realmbox/abi";
 import { ENGINE_TABLES_SIZE, EngineExit, HostReply } from "../engine.js";
+import {
+  add,
+  and,
+  type Expr,
+  emit,
+  eq,
+  i32,
+  isZero,
+  leS,
+  ltS,
+  or,
+  sext,
+  shrU,
+  sub,
+  wrap,
+  xor,
+  zext,
+} from "../rows/expr.js";
 import { ROWS } from "../rows/index.js";
-import { offsetOf } from "../state.js";
 import { CodeWriter, type Label } from "../wasm/code.js";
 import { ModuleWriter } from "../wasm/module.js";
 import { Called, CalledContext, type Helpers, LoopContext, type LoopSites, TemporaryPool } from "./context.js";
 import { type DecodeTable, decodeTable, type Handler } from "./decode.js";
 import { emitCondition, type HostFunctions, slowAccess, tlbEntry } from "./helpers.js";
+import { Statements } from "./statements.js";
 import { constantTables, DECODE_TABLE, nonZeroRuns } from "./tables.js";
 
 const BASE = 0;
@@ -80,144 +98,66 @@ function calledFunction(helpers: Helpers, handler: Handler): CodeWriter {
 
 function runFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, calledType: number): CodeWriter {
   const code = new CodeWriter(1);
-  const pointer = code.local("i32");
-  const left = code.local("i32");
-  const insn = code.local("i32");
-  const branchOffset = code.local("i32");
-  const entry = code.local("i32");
-  const reply = code.local("i32");
-  const pcOffset = code.local("i64");
-  const target = code.local("i64");
+  const s = new Statements(code, BASE);
   const pool = new TemporaryPool(code);
+  const base = s.at(BASE, "i32").value;
+  const pointer = s.local("i32");
+  const left = s.local("i32");
+  const insn = s.local("i32");
+  const branchOffset = s.local("i32");
+  const scratch = s.local("i32");
+  const pcOffset = s.local("i64");
+  const target = s.local("i64");
 
-  const loadBudget = () => {
-    code.localGet(BASE);
-    code.memory("i32_load", offsetOf("BUDGET"), 2);
+  const pc = add(pcOffset.value, zext(pointer.value));
+  /** BUDGET = `left` + `more` + BUDGET_HELD, which is then zero; PC = `at`. */
+  const storeState = (more: number, at: Expr) => {
+    s.store("BUDGET", add(add(left.value, more), s.load("BUDGET_HELD")));
+    s.store("BUDGET_HELD", i32(0));
+    s.store("PC", at);
   };
-  const pushPc = () => {
-    code.localGet(pcOffset);
-    code.localGet(pointer);
-    code.op("i64_extend_i32_u");
-    code.op("i64_add");
-  };
-  /** BUDGET = `left` + `more` + BUDGET_HELD, which is then zero. */
-  const storeBudget = (more: number) => {
-    code.localGet(BASE);
-    code.localGet(left);
-    code.i32(more);
-    code.op("i32_add");
-    code.localGet(BASE);
-    code.memory("i32_load", offsetOf("BUDGET_HELD"), 2);
-    code.op("i32_add");
-    code.memory("i32_store", offsetOf("BUDGET"), 2);
-    code.localGet(BASE);
-    code.i32(0);
-    code.memory("i32_store", offsetOf("BUDGET_HELD"), 2);
-  };
-  const storePc = (push: () => void) => {
-    code.localGet(BASE);
-    push();
-    code.memory("i64_store", offsetOf("PC"), 3);
-  };
-  const leave = (exit: number) => {
-    code.i32(exit);
-    code.op("return");
-  };
-  const leaveIf = (exit: number) => {
-    code.if();
-    leave(exit);
-    code.end();
+  const leave = (exit: number) => s.return(i32(exit));
+  /** Takes over what the host did to the budget; leaves when it is spent or ATTENTION is set. */
+  const takeBudget = () => {
+    s.set(left, s.load("BUDGET"));
+    s.if(or(leS(left.value, 0), s.load("ATTENTION")), () => leave(EngineExit.BUDGET));
   };
 
   const refetch = code.loop();
-  loadBudget();
-  code.localTee(left);
-  code.i32(0);
-  code.op("i32_le_s");
-  code.localGet(BASE);
-  code.memory("i32_load", offsetOf("ATTENTION"), 2);
-  code.op("i32_or");
-  leaveIf(EngineExit.BUDGET);
-  code.localGet(BASE);
-  code.memory("i64_load", offsetOf("PC"), 3);
-  code.localSet(target);
+  takeBudget();
+  s.set(target, s.load("PC", "i64"));
 
   const jumpTo = code.loop();
-  code.localGet(left);
-  code.i32(0);
-  code.op("i32_le_s");
-  code.if();
-  storeBudget(0);
-  storePc(() => code.localGet(target));
-  leave(EngineExit.BUDGET);
-  code.end();
-  code.localGet(target);
-  code.op("i32_wrap_i64");
-  code.i32(3);
-  code.op("i32_and");
-  code.if();
-  storeBudget(0);
-  storePc(() => code.localGet(target));
-  code.localGet(BASE);
-  code.i32(0);
-  code.call(host.misaligned);
-  code.br(refetch);
-  code.end();
-  tlbEntry(code, BASE, "TLB_FETCH", target);
-  code.localTee(entry);
-  code.memory("i64_load", 0, 3);
-  code.localGet(target);
-  code.i64(-0x1000n);
-  code.op("i64_and");
-  code.op("i64_eq");
-  code.if();
-  code.localGet(target);
-  code.op("i32_wrap_i64");
-  code.localGet(entry);
-  code.memory("i32_load", 8, 2);
-  code.op("i32_add");
-  code.localSet(pointer);
-  code.else();
-  storeBudget(0);
-  storePc(() => code.localGet(target));
-  code.localGet(BASE);
-  code.call(host.fetch);
-  code.localTee(pointer);
-  code.op("i32_eqz");
-  code.brIf(refetch);
-  loadBudget();
-  code.localTee(left);
-  code.i32(0);
-  code.op("i32_le_s");
-  code.localGet(BASE);
-  code.memory("i32_load", offsetOf("ATTENTION"), 2);
-  code.op("i32_or");
-  leaveIf(EngineExit.BUDGET);
-  code.localGet(BASE);
-  code.memory("i64_load", offsetOf("PC"), 3);
-  code.localSet(target);
-  code.end();
-  code.localGet(target);
-  code.localGet(pointer);
-  code.op("i64_extend_i32_u");
-  code.op("i64_sub");
-  code.localSet(pcOffset);
+  s.if(leS(left.value, 0), () => {
+    storeState(0, target.value);
+    leave(EngineExit.BUDGET);
+  });
+  s.if(and(wrap(target.value), 3), () => {
+    storeState(0, target.value);
+    s.do(host.misaligned, [base, i32(0)]);
+    code.br(refetch);
+  });
+  s.set(scratch, tlbEntry(s.load("TLB_FETCH"), target.value));
+  s.if(
+    eq(s.loadAt(scratch.value, "i64"), and(target.value, ~0xfffn)),
+    () => s.set(pointer, add(wrap(target.value), s.loadAt(scratch.value, "i32", 8))),
+    () => {
+      storeState(0, target.value);
+      s.set(pointer, s.call(host.fetch, "i32", [base]));
+      s.brIf(isZero(pointer.value), refetch);
+      takeBudget();
+      s.set(target, s.load("PC", "i64"));
+    },
+  );
+  s.set(pcOffset, sub(target.value, zext(pointer.value)));
 
   const next = code.loop();
-  code.localGet(left);
-  code.i32(1);
-  code.op("i32_sub");
-  code.localTee(left);
-  code.i32(0);
-  code.op("i32_lt_s");
-  code.if();
-  storeBudget(1);
-  storePc(pushPc);
-  leave(EngineExit.BUDGET);
-  code.end();
-  code.localGet(pointer);
-  code.memory("i32_load", 0, 2);
-  code.localSet(insn);
+  s.set(left, sub(left.value, 1));
+  s.if(ltS(left.value, 0), () => {
+    storeState(1, pc);
+    leave(EngineExit.BUDGET);
+  });
+  s.set(insn, s.loadAt(pointer.value, "i32"));
 
   const sequential = code.block();
   const branchTo = code.block();
@@ -225,109 +165,57 @@ function runFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, 
   const toCalled = code.block();
   const labels: Label[] = dispatch.inLoop.map(() => code.block()).reverse();
   // The key is bits 31:21 and 15:10; the table has two bytes for each.
-  code.localGet(insn);
-  code.i32(14);
-  code.op("i32_shr_u");
-  code.i32(0x3ff80);
-  code.op("i32_and");
-  code.localGet(insn);
-  code.i32(9);
-  code.op("i32_shr_u");
-  code.i32(0x7e);
-  code.op("i32_and");
-  code.op("i32_or");
+  emit(code, or(and(shrU(insn.value, 14), 0x3ff80), and(shrU(insn.value, 9), 0x7e)));
   code.memory("i32_load16_u", DECODE_TABLE, 1);
-  code.localTee(entry);
+  code.localTee(scratch.index);
   code.brTable([toHost, ...labels], toCalled);
 
-  const sites: LoopSites = { pointer, pcOffset, left, branchOffset, target, branchTo, jumpTo, refetch, toHost };
-  const context = new LoopContext(code, helpers, pool, { base: BASE, insn }, sites);
+  const sites: LoopSites = {
+    pointer: pointer.index,
+    pcOffset: pcOffset.index,
+    left: left.index,
+    branchOffset: branchOffset.index,
+    target: target.index,
+    ...{ branchTo, jumpTo, refetch, toHost },
+  };
+  const context = new LoopContext(code, helpers, pool, { base: BASE, insn: insn.index }, sites);
   for (const handler of dispatch.inLoop) {
     code.end();
-    emitHandler(code, context, insn, handler, () => code.br(sequential));
+    emitHandler(code, context, insn.index, handler, () => code.br(sequential));
   }
 
   code.end(); // toCalled
-  storeBudget(1);
-  storePc(pushPc);
-  code.localGet(BASE);
-  code.localGet(insn);
-  code.localGet(entry);
-  code.i32(dispatch.inLoop.length + 1);
-  code.op("i32_sub");
+  storeState(1, pc);
+  for (const e of [base, insn.value, sub(scratch.value, dispatch.inLoop.length + 1)]) emit(code, e);
   code.callIndirect(calledType);
-  code.localTee(reply);
-  code.op("i32_eqz");
-  code.brIf(refetch);
-  loadBudget();
-  code.i32(1);
-  code.op("i32_sub");
-  code.localSet(left);
-  code.localGet(reply);
-  code.i32(Called.DONE);
-  code.op("i32_eq");
-  code.brIf(sequential);
+  code.localSet(scratch.index);
+  s.brIf(eq(scratch.value, Called.REFETCH), refetch);
+  s.set(left, sub(s.load("BUDGET"), 1));
+  s.brIf(eq(scratch.value, Called.DONE), sequential);
 
   code.end(); // toHost
-  storeBudget(1);
-  storePc(pushPc);
-  code.localGet(BASE);
-  code.localGet(insn);
-  code.call(host.system);
-  code.localTee(reply);
-  code.i32(HostReply.LEAVE);
-  code.op("i32_eq");
-  leaveIf(EngineExit.LEAVE);
-  code.localGet(reply);
-  code.i32(HostReply.NEXT);
-  code.op("i32_eq");
-  code.if();
-  loadBudget();
-  code.i32(1);
-  code.op("i32_sub");
-  code.localSet(left);
-  storeBudget(0);
-  storePc(() => {
-    code.localGet(BASE);
-    code.memory("i64_load", offsetOf("PC"), 3);
-    code.i64(4n);
-    code.op("i64_add");
+  storeState(1, pc);
+  s.set(scratch, s.call(host.system, "i32", [base, insn.value]));
+  s.if(eq(scratch.value, HostReply.LEAVE), () => leave(EngineExit.LEAVE));
+  s.if(eq(scratch.value, HostReply.NEXT), () => {
+    s.store("BUDGET", sub(s.load("BUDGET"), 1));
+    s.store("PC", add(s.load("PC", "i64"), 4));
   });
-  code.end();
   code.br(refetch);
 
   code.end(); // branchTo
-  code.localGet(pointer);
-  code.localGet(branchOffset);
-  code.op("i32_add");
-  code.localTee(entry);
-  code.localGet(pointer);
-  code.op("i32_xor");
-  code.i32(-0x1000);
-  code.op("i32_and");
-  code.op("i32_eqz");
-  code.if();
-  code.localGet(entry);
-  code.localSet(pointer);
-  code.br(next);
-  code.end();
-  pushPc();
-  code.localGet(branchOffset);
-  code.op("i64_extend_i32_s");
-  code.op("i64_add");
-  code.localSet(target);
+  s.set(scratch, add(pointer.value, branchOffset.value));
+  s.if(isZero(and(xor(scratch.value, pointer.value), -0x1000)), () => {
+    s.set(pointer, scratch.value);
+    code.br(next);
+  });
+  s.set(target, add(pc, sext(branchOffset.value)));
   code.br(jumpTo);
 
   code.end(); // sequential
-  code.localGet(pointer);
-  code.i32(4);
-  code.op("i32_add");
-  code.localTee(pointer);
-  code.i32(0xfff);
-  code.op("i32_and");
-  code.brIf(next);
-  pushPc();
-  code.localSet(target);
+  s.set(pointer, add(pointer.value, 4));
+  s.brIf(and(pointer.value, 0xfff), next);
+  s.set(target, pc);
   code.br(jumpTo);
 
   code.end(); // next

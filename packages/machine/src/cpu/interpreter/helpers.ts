@@ -18,13 +18,18 @@ import {
   leaf,
   ltS,
   ltU,
+  ne,
+  or,
+  select,
   shrU,
   sub,
   wrap,
   xor,
+  zext,
 } from "../rows/expr.js";
 import { offsetOf } from "../state.js";
 import type { CodeWriter, Label } from "../wasm/code.js";
+import { Statements } from "./statements.js";
 
 /**
  * How an access is described to the slow path, in one i32:
@@ -43,23 +48,12 @@ export interface HostFunctions {
 
 const TLB_INDEX_MASK = 0x3ff0;
 
-/** Pushes the address of the TLB entry of the i64 local `va`; `array` is TLB_READ and so on. */
-export function tlbEntry(
-  code: CodeWriter,
-  base: number,
-  array: "TLB_READ" | "TLB_WRITE" | "TLB_FETCH",
-  va: number,
-): void {
-  code.localGet(base);
-  code.memory("i32_load", offsetOf(array), 2);
-  code.localGet(va);
-  code.op("i32_wrap_i64");
-  code.i32(8);
-  code.op("i32_shr_u");
-  code.i32(TLB_INDEX_MASK);
-  code.op("i32_and");
-  code.op("i32_add");
-}
+/** Address of the TLB entry of `va` in the array that starts at `array`. */
+export const tlbEntry = (array: Expr, va: Expr): Expr => add(array, and(shrU(wrap(va), 8), TLB_INDEX_MASK));
+
+/** The page of the last byte of an access, to compare with a tag: an access across pages does not match. */
+export const lastPage = (va: Expr, size: Expr | number): Expr =>
+  and(add(va, typeof size === "number" ? size - 1 : sub(zext(size), 1)), ~0xfffn);
 
 /**
  * (base, va, description, insn, pc, left) → host address, or 0 when an exception has been taken.
@@ -69,194 +63,54 @@ export function tlbEntry(
  * When the host sets ATTENTION, the instruction still completes: the budget is put aside in BUDGET_HELD, and 1 is left.
  */
 export function slowAccess(code: CodeWriter, host: HostFunctions): void {
-  const [base, va, description, insn, pc, left] = [0, 1, 2, 3, 4, 5];
-  const entry = code.local("i32");
-  const access = code.local("i32");
-  const result = code.local("i32");
+  const s = new Statements(code, 0);
+  const base = s.at(0, "i32").value;
+  const va = s.at(1, "i64").value;
+  const description = s.at(2, "i32").value;
+  const insn = s.at(3, "i32").value;
+  const pc = s.at(4, "i64").value;
+  const left = s.at(5, "i32").value;
+  const access = s.local("i32");
+  const entry = s.local("i32");
+  const result = s.local("i32");
+  const described = (bits: number): Expr => ne(and(description, bits), 0);
+  const size = and(description, 0xff);
 
-  code.localGet(base);
-  code.localGet(pc);
-  code.memory("i64_store", offsetOf("PC"), 3);
-  code.localGet(base);
-  code.localGet(left);
-  code.i32(1);
-  code.op("i32_add");
-  code.localGet(base);
-  code.memory("i32_load", offsetOf("BUDGET_HELD"), 2);
-  code.op("i32_add");
-  code.memory("i32_store", offsetOf("BUDGET"), 2);
-  code.localGet(base);
-  code.i32(0);
-  code.memory("i32_store", offsetOf("BUDGET_HELD"), 2);
+  s.store("PC", pc);
+  s.store("BUDGET", add(add(left, 1), s.load("BUDGET_HELD")));
+  s.store("BUDGET_HELD", i32(0));
 
-  // SP alignment: the base register is SP (field 9:5 is 31), the check is on, and SP is not a multiple of 16.
-  code.localGet(description);
-  code.i32(Slow.NO_BASE);
-  code.op("i32_and");
-  code.op("i32_eqz");
-  code.localGet(insn);
-  code.i32(0x3e0);
-  code.op("i32_and");
-  code.i32(0x3e0);
-  code.op("i32_eq");
-  code.op("i32_and");
-  code.localGet(base);
-  code.memory("i32_load", offsetOf("SP_CHECK"), 2);
-  code.i32(0);
-  code.op("i32_ne");
-  code.op("i32_and");
-  code.localGet(base);
-  code.memory("i32_load", offsetOf("SP"), 2);
-  code.i32(15);
-  code.op("i32_and");
-  code.i32(0);
-  code.op("i32_ne");
-  code.op("i32_and");
-  code.if();
-  code.localGet(base);
-  code.i32(1);
-  code.call(host.misaligned);
-  code.i32(0);
-  code.op("return");
-  code.end();
+  const baseIsSp = and(isZero(and(description, Slow.NO_BASE)), eq(and(insn, 0x3e0), 0x3e0));
+  const spMisaligned = ne(and(s.load("SP"), 15), 0);
+  s.if(and(and(baseIsSp, ne(s.load("SP_CHECK"), 0)), spMisaligned), () => {
+    s.do(host.misaligned, [base, i32(1)]);
+    s.return(i32(0));
+  });
 
-  code.localGet(description);
-  code.i32(8);
-  code.op("i32_shr_u");
-  code.i32(0xff);
-  code.op("i32_and");
-  code.localSet(access);
-  code.localGet(va);
-  code.op("i32_wrap_i64");
-  code.localGet(description);
-  code.i32(24);
-  code.op("i32_shr_u");
-  code.op("i32_and");
-  code.if();
-  code.localGet(access);
-  code.i32(Access.UNALIGNED);
-  code.op("i32_or");
-  code.localSet(access);
-  code.end();
+  s.set(access, and(shrU(description, 8), 0xff));
+  s.if(and(wrap(va), shrU(description, 24)), () => s.set(access, or(access.value, Access.UNALIGNED)));
 
-  // The plain check again. An unaligned access that may not be unaligned goes to the host.
-  code.localGet(base);
-  code.memory("i32_load", offsetOf("TLB_READ"), 2);
-  code.localGet(base);
-  code.memory("i32_load", offsetOf("TLB_WRITE"), 2);
-  code.localGet(description);
-  code.i32(3 << 16);
-  code.op("i32_and");
-  code.op("i32_eqz");
-  code.op("select");
-  code.localGet(va);
-  code.op("i32_wrap_i64");
-  code.i32(8);
-  code.op("i32_shr_u");
-  code.i32(TLB_INDEX_MASK);
-  code.op("i32_and");
-  code.op("i32_add");
-  code.localTee(entry);
-  code.memory("i64_load", 0, 3);
-  code.localGet(va);
-  code.localGet(description);
-  code.i32(0xff);
-  code.op("i32_and");
-  code.i32(1);
-  code.op("i32_sub");
-  code.op("i64_extend_i32_u");
-  code.op("i64_add");
-  code.i64(-0x1000n);
-  code.op("i64_and");
-  code.op("i64_eq");
-  code.localGet(description);
-  code.i32(Slow.ALWAYS);
-  code.op("i32_and");
-  code.op("i32_eqz");
-  code.op("i32_and");
-  code.localGet(access);
-  code.i32(Access.UNALIGNED);
-  code.op("i32_and");
-  code.op("i32_eqz");
-  code.localGet(access);
-  code.i32(Access.ORDERED | Access.ATOMIC);
-  code.op("i32_and");
-  code.localGet(base);
-  code.memory("i32_load", offsetOf("ALIGN_CHECK"), 2);
-  code.op("i32_or");
-  code.op("i32_eqz");
-  code.op("i32_or");
-  code.op("i32_and");
-  code.if();
-  code.localGet(va);
-  code.op("i32_wrap_i64");
-  code.localGet(entry);
-  code.memory("i32_load", 8, 2);
-  code.op("i32_add");
-  code.op("return");
-  code.end();
+  // The plain check again. An access that may not be unaligned, and is, goes to the host.
+  const array = select(described(Slow.STORE | Slow.MODIFY), s.load("TLB_WRITE"), s.load("TLB_READ"));
+  s.set(entry, tlbEntry(array, va));
+  const known = eq(s.loadAt(entry.value, "i64"), lastPage(va, size));
+  const mustAlign = or(and(access.value, Access.ORDERED | Access.ATOMIC), s.load("ALIGN_CHECK"));
+  const alignmentAllowed = or(isZero(and(access.value, Access.UNALIGNED)), isZero(mustAlign));
+  s.if(and(and(known, alignmentAllowed), isZero(and(description, Slow.ALWAYS))), () =>
+    s.return(add(wrap(va), s.loadAt(entry.value, "i32", 8))),
+  );
 
-  const call = (index: number) => {
-    code.localGet(base);
-    code.localGet(va);
-    code.op("i32_wrap_i64");
-    code.localGet(va);
-    code.i64(32n);
-    code.op("i64_shr_u");
-    code.op("i32_wrap_i64");
-    code.localGet(description);
-    code.i32(0xff);
-    code.op("i32_and");
-    code.localGet(access);
-    code.localGet(insn);
-    code.call(index);
-    code.localSet(result);
-  };
-  code.localGet(description);
-  code.i32(Slow.STORE);
-  code.op("i32_and");
-  code.if();
-  call(host.store);
-  code.else();
-  code.localGet(description);
-  code.i32(Slow.MODIFY);
-  code.op("i32_and");
-  code.if();
-  call(host.modify);
-  code.else();
-  call(host.load);
-  code.end();
-  code.end();
-  code.localGet(result);
-  code.op("i32_eqz");
-  code.if();
-  code.i32(0);
-  code.op("return");
-  code.end();
+  const args = [base, wrap(va), wrap(shrU(va, 32)), size, access.value, insn];
+  const ask = (index: number) => () => s.set(result, s.call(index, "i32", args));
+  s.if(described(Slow.STORE), ask(host.store), () => s.if(described(Slow.MODIFY), ask(host.modify), ask(host.load)));
+  s.if(isZero(result.value), () => s.return(i32(0)));
 
-  code.localGet(base);
-  code.memory("i32_load", offsetOf("ATTENTION"), 2);
-  code.if();
-  code.localGet(base);
-  code.localGet(base);
-  code.memory("i32_load", offsetOf("BUDGET"), 2);
-  code.i32(1);
-  code.op("i32_sub");
-  code.memory("i32_store", offsetOf("BUDGET_HELD"), 2);
-  code.localGet(base);
-  code.i32(1);
-  code.memory("i32_store", offsetOf("BUDGET"), 2);
-  code.end();
-
+  s.if(s.load("ATTENTION"), () => {
+    s.store("BUDGET_HELD", sub(s.load("BUDGET"), 1));
+    s.store("BUDGET", i32(1));
+  });
   // The host has stored already: the handler's own store goes to the scratch slots.
-  code.localGet(base);
-  code.i32(offsetOf("SCRATCH0"));
-  code.op("i32_add");
-  code.localGet(result);
-  code.localGet(description);
-  code.i32(Slow.STORE);
-  code.op("i32_and");
-  code.op("select");
+  emit(code, select(described(Slow.STORE), add(base, offsetOf("SCRATCH0")), result.value));
 }
 
 /** Condition codes without their lowest bit, which inverts; the eighth pair always holds. */

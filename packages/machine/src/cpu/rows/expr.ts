@@ -126,7 +126,7 @@ export const ltS = (a: Operand, b: Operand): Expr => binary("lt_s", a, b);
 export const ltU = (a: Operand, b: Operand): Expr => binary("lt_u", a, b);
 export const gtS = (a: Operand, b: Operand): Expr => binary("gt_s", a, b);
 export const gtU = (a: Operand, b: Operand): Expr => binary("gt_u", a, b);
-export const leU = (a: Operand, b: Operand): Expr => binary("le_u", a, b);
+export const leS = (a: Operand, b: Operand): Expr => binary("le_s", a, b);
 export const geS = (a: Operand, b: Operand): Expr => binary("ge_s", a, b);
 export const geU = (a: Operand, b: Operand): Expr => binary("ge_u", a, b);
 
