@@ -13,7 +13,8 @@ import {
 } from "./engine.js";
 import { packNzcv, setNzcv } from "./flags.js";
 import { createInterpreter, generateInterpreter } from "./interpreter/index.js";
-import { PE_STATE_SIZE, R } from "./state.js";
+import { ROWS } from "./rows/index.js";
+import { GROUPS, PE_STATE_SIZE, R } from "./state.js";
 import { Wasm } from "./wasm/api.js";
 
 const PAGE = 0x1000;
@@ -76,7 +77,11 @@ class StandIn implements EngineHost {
     this.calls.push({ name, pc: this.r[R.PC], budget: this.budget, args });
   }
 
+  /** What an exception takes from the budget; the machine's costs 1. */
+  exceptionCost = 0;
+
   private take(): 0 {
+    this.view.setInt32(BASE + R.BUDGET * 8, this.budget - this.exceptionCost, true);
     this.r[R.ELR_EL1] = this.r[R.PC];
     this.r[R.PC] = VECTOR;
     return 0;
@@ -462,6 +467,53 @@ describe("flags", () => {
     m.run();
     expect(packNzcv(m.r)).toBe(nzcv);
     expect(m.r[R.XZR]).toBe(0n);
+  });
+});
+
+describe("hostile code", () => {
+  /** xorshift32 */
+  const random = (seed: number) => {
+    let x = seed;
+    return () => {
+      x ^= x << 13;
+      x ^= x >>> 17;
+      x ^= x << 5;
+      return x >>> 0;
+    };
+  };
+
+  test.each([1, 2, 3, 4])("random words write only where they may (seed %i)", (seed) => {
+    const next = random(seed * 7919);
+    const word = () => {
+      const row = ROWS[next() % ROWS.length];
+      const bits = next();
+      return next() % 4 === 0 ? bits : ((bits & ~row.mask) | row.value) >>> 0;
+    };
+    m.exceptionCost = 1;
+    m.onSystem = () => HostReply.NEXT;
+    const tables = m.bytes.slice(0, ENGINE_TABLES_SIZE);
+    for (let round = 0; round < 40; round++) {
+      m.calls.length = 0;
+      for (let at = 0; at < LIMIT; at += 4) m.view.setUint32(FRAMES + at, word(), true);
+      for (let i = 0; i < 31; i++)
+        m.r[R.X0 + i] = next() % 3 === 0 ? (BigInt(next()) << 32n) | BigInt(next()) : BigInt(next() % LIMIT);
+      m.r[R.SP] = BigInt(next() % LIMIT);
+      m.r[R.PC] = BigInt((next() % LIMIT) & ~3);
+      m.r[R.ALIGN_CHECK] = BigInt(next() & 1);
+      m.r[R.SP_CHECK] = BigInt(next() & 1);
+      const { exit, counted } = m.run(500);
+      expect([exit, counted]).toEqual([EngineExit.BUDGET, 500]);
+    }
+    expect(Buffer.compare(m.bytes.subarray(0, ENGINE_TABLES_SIZE), tables)).toBe(0);
+    expect(m.bytes.subarray(FRAMES + LIMIT).every((byte) => byte === 0)).toBe(true);
+    expect(m.r[R.XZR]).toBe(0n);
+    for (const group of ["EL1", "EL2", "EL3", "FP"] as const) {
+      const { first, count } = GROUPS[group];
+      const changed = [...m.r.subarray(first, first + count)].some(
+        (value, i) => value !== 0n && first + i !== R.ELR_EL1,
+      );
+      expect(changed, group).toBe(false);
+    }
   });
 });
 

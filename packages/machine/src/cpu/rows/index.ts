@@ -1,4 +1,10 @@
-/** All instructions. */
+/**
+ * All instructions.
+ *
+ * @spec DDI 0487, "A64 Base Instruction Descriptions": partial: Armv8.0 with FEAT_LSE and FEAT_CRC32; later extensions
+ *   (pointer authentication, RCPC, LOR, flag manipulation, MTE, MOPS, …) are UNDEFINED, their hints do nothing
+ * @spec DDI 0487, "A64 Advanced SIMD and Floating-point Instruction Descriptions": absent
+ */
 import { arithmeticRows } from "./arithmetic.js";
 import { atomicRows } from "./atomic.js";
 import { bitRows } from "./bits.js";
