@@ -54,6 +54,10 @@ class HostFirmware implements Host {
     return this.#kernel.counters;
   }
 
+  get busy(): boolean {
+    return this.#kernel.busy;
+  }
+
   get pages(): PageUse {
     const { allocator } = this.#kernel;
     return {

@@ -290,6 +290,11 @@ export class Kernel {
 
   // Operations
 
+  /** Operations are under way: their generators are no plain data. */
+  get busy(): boolean {
+    return this.contexts.some((c) => c.job || c.readyJobs.length > 0 || c.waitingJobs.length > 0);
+  }
+
   #enqueue(c: PeContext, job: Job): void {
     c.readyJobs.push(job);
   }

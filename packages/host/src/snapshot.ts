@@ -106,8 +106,7 @@ const bound = (count: number): number => (count === Infinity ? NEVER : count);
 const unbound = (count: number): number => (count === NEVER ? Infinity : count);
 
 export function saveKernel(kernel: Kernel): KernelState {
-  const busy = kernel.contexts.some((c) => c.job || c.readyJobs.length > 0 || c.waitingJobs.length > 0);
-  invariant(!busy, "a snapshot is taken while no operation is under way");
+  invariant(!kernel.busy, "a snapshot is taken while no operation is under way");
   const name = (vcpu: VcpuCore | undefined) => (vcpu ? ([vcpu.vm.id, vcpu.id] as const) : null);
   return {
     allocator: kernel.allocator.save(),

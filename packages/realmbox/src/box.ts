@@ -8,7 +8,7 @@ import { createHost, type Host } from "@realmbox/host";
 import { baseBoard, Machine, type RunEnd } from "@realmbox/machine";
 import { createMonitor, type PlatformIdentity, platformIdentity } from "@realmbox/monitor";
 import { createRmm } from "@realmbox/rmm";
-import { type Result, VirtualMachine, type VmConfig } from "@realmbox/vmm";
+import { type Result, success, VirtualMachine, type VmConfig } from "@realmbox/vmm";
 import { ENGINE, SOURCE_DIGESTS, VERSION } from "./build-info.js";
 import { Guest, type GuestOptions } from "./guest.js";
 
@@ -72,6 +72,39 @@ export class Box {
     this.machine.register(this.host);
     this.machine.reset();
     this.host.boot();
+  }
+
+  /**
+   * The whole state of the machine and its guests. When an operation of the Host is under way, the machine first runs on
+   * until it is done: some hundred clock counts at most.
+   */
+  snapshot(): Uint8Array {
+    for (let kind: RunEnd["kind"] = "limit"; this.host.busy && (kind === "limit" || kind === "stopped"); ) {
+      kind = this.machine.run({ instructions: 1 }).kind;
+    }
+    return this.machine.snapshot();
+  }
+
+  /**
+   * A box as a snapshot left it, in the same process or another. `options` are those of the box that was saved, `guests`
+   * what each of its guests was created with, closed ones included. Tracing begins after the restoration.
+   * Throws when the snapshot is of another box.
+   */
+  static restore(
+    { trace, ...options }: BoxOptions,
+    snapshot: Uint8Array,
+    guests: readonly { readonly config: VmConfig; readonly options?: GuestOptions }[] = [],
+  ): Result<{ readonly box: Box; readonly guests: readonly Guest[] }> {
+    const box = new Box(options);
+    const restored: Guest[] = [];
+    for (const { config, options: guestOptions } of guests) {
+      const guest = Guest.configure(box, config, guestOptions ?? {});
+      if (!guest.ok) return guest;
+      restored.push(guest.value);
+    }
+    box.machine.restore(snapshot);
+    if (trace) box.machine.trace.subscribe(trace.categories, trace.listener);
+    return success({ box, guests: restored });
   }
 
   /** Configures and builds a guest; nothing of it has run yet. Errors are values: what the user got wrong. */

@@ -70,6 +70,14 @@ export class Guest {
 
   /** Configures and builds; the first `run` starts the vCPUs. */
   static create(box: Box, config: VmConfig, options: GuestOptions): Result<Guest> {
+    const guest = Guest.configure(box, config, options);
+    if (!guest.ok) return guest;
+    const built = guest.value.vm.build();
+    return built.ok ? guest : built;
+  }
+
+  /** A guest that is not built: a snapshot that is about to be restored holds it, or nobody runs it. */
+  static configure(box: Box, config: VmConfig, options: GuestOptions): Result<Guest> {
     const input = new InputQueue();
     if (options.input) input.push(options.input);
     const startDate = options.startDate ?? START_DATE;
@@ -90,11 +98,10 @@ export class Guest {
     if (!vm.ok) return vm;
     guest = new Guest(box, vm.value, input);
     box.machine.register(vm.value);
-    const built = vm.value.build();
-    return built.ok ? success(guest) : built;
+    return success(guest);
   }
 
-  /** What the guest has written to its console so far (Latin-1). */
+  /** What the guest has written to its console so far (Latin-1); after `Box.restore`, since then. */
   get console(): string {
     return this.#console;
   }
@@ -108,7 +115,9 @@ export class Guest {
   run(until: RunUntil = {}): GuestEnd {
     if (!this.#started) {
       this.#started = true;
-      const started = this.vm.start();
+      // A snapshot brings back threads that run already.
+      const isRunning = this.vm.end !== undefined || this.vm.built?.vcpus.some((vcpu) => vcpu.started);
+      const started = isRunning ? success(undefined) : this.vm.start();
       if (!started.ok) return { kind: "host-error", why: started.error.message };
     }
     const { machine } = this.box;

@@ -39,6 +39,8 @@ export interface Host extends Firmware, Snapshotable {
   readonly pages: PageUse;
   /** Events counted since boot, for all VMs. */
   readonly counters: HostCounters;
+  /** Operations are under way: a snapshot cannot be taken now. */
+  readonly busy: boolean;
   /** The VMs that are open, for whoever restores a snapshot: by `Vm.id`. */
   vms(owner: Process): readonly Vm[];
   /** The process of a name, for whoever restores a snapshot. */
