@@ -10,6 +10,7 @@ export type FaultKind =
   | "permission"
   | "address-size"
   | "alignment"
+  | "unsupported-atomic" // an exclusive or atomic access to a device
   | "external" // nothing answers at the physical address
   | "granule-protection" // the GPI forbids the PAS
   | "gpt-walk" // invalid GPT entry or GPCCR_EL3

@@ -11,7 +11,9 @@ import type { Board } from "./board/base.js";
 import { Bus, type Requester, type Snapshotable } from "./bus.js";
 import { type MutableCounters, makeCounters } from "./counters.js";
 import type { Engine } from "./cpu/engine.js";
+import { createInterpreter, generateInterpreter } from "./cpu/index.js";
 import { R } from "./cpu/state.js";
+import { MachineHost } from "./engine-host.js";
 import {
   exceptionReturn,
   hcrLo,
@@ -27,12 +29,15 @@ import { Gic } from "./gic/gic.js";
 import { GranuleProtection } from "./gpt.js";
 import { Line } from "./irq.js";
 import { PAGE_SIZE, PhysicalMemory } from "./memory.js";
+import { Regime } from "./mmu/context.js";
 import { Mmu } from "./mmu/mmu.js";
 import type { TlbiOperation } from "./pe.js";
 import { Port } from "./ports.js";
 import { Processor, slotLevels } from "./processor.js";
+import { RandomNumbers } from "./random.js";
 import type { Firmware, MemoryPort, SlotEvent, SlotExit, SlotName } from "./slot.js";
 import { restoreMachine, saveMachine } from "./snapshot.js";
+import type { AccessInfo } from "./syndrome.js";
 import { SystemRegisters } from "./sysreg/system-registers.js";
 import { GenericTimers } from "./timers.js";
 import { TraceBus } from "./trace.js";
@@ -72,6 +77,8 @@ export class Machine {
   readonly timers = new GenericTimers();
   readonly mmu: Mmu;
   readonly systemRegisters: SystemRegisters;
+  /** What RNDR gives. */
+  readonly random: RandomNumbers;
   readonly counters: MutableCounters = makeCounters();
   readonly trace: TraceBus;
   /** Parts whose state a snapshot holds. */
@@ -83,7 +90,7 @@ export class Machine {
   wakeHook?: () => void;
 
   private readonly engineBytes: Uint8Array | undefined;
-  private readonly engine: Engine | undefined;
+  private engine: Engine | undefined;
   /** Native firmware by Security state times four plus EL. */
   private readonly firmware = new Array<Firmware | undefined>(16).fill(undefined);
   private readonly protections = new Map<string, GranuleProtection>();
@@ -98,16 +105,16 @@ export class Machine {
   constructor({ board, engine, seed = 0n }: MachineOptions) {
     this.board = board;
     this.engineBytes = engine;
-    this.engine = undefined;
     this.memory = new PhysicalMemory(board);
     this.trace = new TraceBus(() => ({ at: this.now, pe: this.turn }));
     this.mmu = new Mmu(this);
-    this.systemRegisters = new SystemRegisters(this, seed);
+    this.systemRegisters = new SystemRegisters(this);
+    this.random = new RandomNumbers(seed);
     this.pes = Array.from({ length: board.peCount }, (_, index) => new Processor(this, index));
     this.gic = new Gic({ board, pes: this.pes });
     this.gic.onChange = () => this.interruptsChanged();
     for (const device of this.gic.devices) this.bus.attach(device);
-    this.parts.push(this.gic);
+    this.parts.push(this.gic, this.random);
   }
 
   /** The clock: instructions retired and exceptions taken by all PEs, and idle time skipped. */
@@ -257,12 +264,17 @@ export class Machine {
       case "paall":
         this.invalidateGranules(0, Number.POSITIVE_INFINITY);
         break;
-      case "alle2":
-        this.mmu.flushRegime("EL2", this.pes[this.turn]!.state);
+      case "alle2": {
+        const { state } = this.pes[this.turn]!;
+        this.mmu.flushWhere((context) => context.state === state && isEl2Regime(context.regime));
         break;
-      default:
+      }
+      default: {
         // Both stages of a VMID, or an IPA range of it: combined entries do not remember their IPA.
-        this.mmu.flushVmid(operation.vmid, this.pes[this.turn]!.state);
+        const { state } = this.pes[this.turn]!;
+        const { vmid } = operation;
+        this.mmu.flushWhere((context) => context.state === state && context.vmid === vmid);
+      }
     }
   }
 
@@ -295,6 +307,48 @@ export class Machine {
       name: "SMC",
       fields: { from: levelName(pe), x0: r[R.X0], x1: r[R.X0 + 1]!, x2: r[R.X0 + 2]!, x3: r[R.X0 + 3]! },
     });
+  }
+
+  /** Traces the return of an SMC, and any other ERET of EL3 to a lower level. */
+  traceReturn(pe: Processor): void {
+    if (!this.trace.wants("smc")) return;
+    const { r } = pe;
+    this.trace.emit({
+      category: "smc",
+      name: "ERET",
+      fields: { to: levelName(pe), x0: r[R.X0], x1: r[R.X0 + 1]!, x2: r[R.X0 + 2]!, x3: r[R.X0 + 3]! },
+    });
+  }
+
+  /** Counts an abort of a PE, and traces it. */
+  traceAbort(
+    pe: Processor,
+    fault: Fault,
+    { lo, hi, fetch, write, target }: AccessInfo & { readonly target: number },
+  ): void {
+    if (fault.fault === "granule-protection") this.counters.granuleProtectionFaults++;
+    if (!this.trace.wants("fault")) return;
+    this.trace.emit({
+      category: "fault",
+      name: fault.fault === "granule-protection" ? "GPF" : fault.fault,
+      fields: {
+        by: levelName(pe),
+        access: fetch ? "fetch" : write ? "write" : "read",
+        va: (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0),
+        stage: fault.stage,
+        level: fault.level,
+        ...(fault.s1ptw ? { s1ptw: true } : {}),
+        ...(fault.ipa === undefined ? {} : { ipa: fault.ipa }),
+        ...(fault.pa === undefined ? {} : { pa: fault.pa }),
+        pc: pe.r[R.PC],
+        to: `EL${target}`,
+      },
+    });
+  }
+
+  /** Whether a WFI would wait now. */
+  wouldWait(pe: Processor): boolean {
+    return !this.canWake(pe, this.gic.lines(pe));
   }
 
   reportPortFault(fault: Fault, from: Requester): void {
@@ -423,6 +477,7 @@ export class Machine {
     switch (exit.kind) {
       case "eret":
         exceptionReturn(pe);
+        if (firmware === this.firmware[ROOT_LEVEL]) this.traceReturn(pe);
         break;
       case "smc":
         invariant(pe.el === 2, "an SMC exit is EL2's", pe.el);
@@ -440,7 +495,11 @@ export class Machine {
   private runEmulated(pe: Processor, budget: number): void {
     pe.grant(budget);
     pe.w[ATTENTION_LO] = 0;
-    invariant(this.engine !== undefined, "an engine runs emulated code");
+    this.engine ??= createInterpreter({
+      memory: this.memory.memory,
+      host: new MachineHost(this),
+      module: this.engineBytes ?? generateInterpreter(),
+    });
     this.engine.run(pe.base);
     pe.account();
   }
@@ -462,6 +521,9 @@ export class Machine {
   }
 }
 
+/** Security state times four plus EL, of EL3. */
+const ROOT_LEVEL = 11;
+const isEl2Regime = (regime: Regime): boolean => regime === Regime.EL2 || regime === Regime.EL20;
 const EVENT_WAKE: SlotEvent = { kind: "wake" };
 
 /** "NON_SECURE EL2": for traces and messages. */

@@ -13,7 +13,7 @@ import { Port, stateHasPas } from "./ports.js";
 import { packFlags, setFlags, setPstate } from "./pstate.js";
 import type { Firmware, MemoryPort, SlotEvent, SlotName } from "./slot.js";
 import { MIDR } from "./sysreg/id.js";
-import { BUDGET_LO, PC_LO, PSTATE_LO, SCR_HI, SCR_LO } from "./words.js";
+import { ATTENTION_LO, BUDGET_LO, PC_LO, PSTATE_LO, SCR_HI, SCR_LO } from "./words.js";
 
 /** Slot by Security state times four plus EL; what is no slot is undefined. */
 const SLOT_BY_LEVEL: readonly (SlotName | undefined)[] = Array.from({ length: 16 }, (_, key) => {
@@ -143,6 +143,7 @@ export class Processor implements Pe {
       gpcWords[1] = w[GPTBR_LO]!;
       gpcWords[2] = w[GPTBR_LO + 1]!;
       this.protectionNow = this.machine.protectionFor(this.r[R.GPCCR_EL3], this.r[R.GPTBR_EL3]);
+      this.machine.mmu.flushPe(this);
     }
     return this.protectionNow;
   }
@@ -237,6 +238,12 @@ export class Processor implements Pe {
     if (lo >>> 0 < 4) w[PC_LO + 1] = w[PC_LO + 1]! + 1;
   }
 
+  /** The instruction at PC is done, on the engine's behalf: counts it and goes to the next. */
+  completeInstruction(): void {
+    this.advancePc();
+    this.retire();
+  }
+
   /** One count of the clock that is no instruction: an exception, an ERET. */
   charge(): void {
     this.w[BUDGET_LO]!--;
@@ -284,6 +291,8 @@ export class Processor implements Pe {
       if (this.lastState !== -1) this.machine.counters.worldSwitches++;
       this.lastState = state as SecurityState;
     }
+    // The engine leaves for native firmware; it may be in the middle of a load that has faulted.
+    if (this.firmware) w[ATTENTION_LO] = 1;
     this.contextChanged();
   }
 

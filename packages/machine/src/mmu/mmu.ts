@@ -1,28 +1,295 @@
-/** Translation contexts of all PEs. */
-import { TLB_SIZE } from "../cpu/engine.js";
+/**
+ * The MMU of all PEs: finds the translation context of an access, translates, checks granule protection, and fills the
+ * software TLB. What a TLB entry allows needs no further look; everything else comes here each time.
+ *
+ * Invariants:
+ * - A TLB entry exists only in a context whose registers gave it, for memory (no device) that is Normal or that the
+ *   context never accesses unaligned (`alignAlways`), with the permission of its array, and with a granule that the GPT
+ *   allowed; `memory.inTlb` is set for that granule.
+ * - A PE points either at the arrays of its current context or at the empty array, never at stale ones.
+ */
+import { invariant } from "@realmbox/abi";
+import { TLB_ENTRIES, TLB_SIZE } from "../cpu/engine.js";
+import { hcrHi, hcrLo } from "../exceptions.js";
+import type { Fault } from "../fault.js";
+import { GPC_OK, gpcFault } from "../gpt.js";
 import type { Machine } from "../machine.js";
+import { NO_FRAME, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
 import type { Processor } from "../processor.js";
-import { TLB_FETCH_LO, TLB_READ_LO, TLB_WRITE_LO } from "../words.js";
+import {
+  ALIGN_CHECK_LO,
+  HCR,
+  HCR_H,
+  PSTATE_LO,
+  SP_CHECK_LO,
+  TLB_FETCH_LO,
+  TLB_READ_LO,
+  TLB_WRITE_LO,
+} from "../words.js";
+import { KEY_WORDS, Regime, regimeOf, SCTLR, sctlrOf, TranslationContext, writeKey } from "./context.js";
+import { Permission, TableWalker, type WalkOptions } from "./walk.js";
+
+/** Every combination of `need` and `unaligned`, made once: index `need | (unaligned ? 8 : 0)`. */
+const WALK_OPTIONS: readonly WalkOptions[] = Array.from({ length: 16 }, (_, i) => ({
+  need: i & 7,
+  unaligned: (i & 8) !== 0,
+}));
+
+interface PeContexts {
+  readonly pool: readonly TranslationContext[];
+  current: TranslationContext | undefined;
+  unprivileged: TranslationContext | undefined;
+}
 
 export class Mmu {
+  /** Results of `access`: host address of the byte, 0 when a device answers; its physical address and memory type. */
+  host = 0;
+  readonly walker: TableWalker;
+
+  private readonly memory: PhysicalMemory;
   private readonly machine: Machine;
+  private readonly contexts: readonly PeContexts[];
+  private readonly key = new Int32Array(KEY_WORDS);
+  private uses = 0;
 
   constructor(machine: Machine) {
+    const { memory, board } = machine;
     this.machine = machine;
-    const { i32, emptyTlb } = machine.memory;
-    i32.fill(-1, emptyTlb / 4, emptyTlb / 4 + TLB_SIZE / 4);
+    this.memory = memory;
+    this.walker = new TableWalker(memory, (pa) => machine.reportExhausted(pa));
+    const { tlbs } = memory;
+    memory.i32.fill(-1, memory.emptyTlb / 4, (memory.emptyTlb + TLB_SIZE) / 4);
+    this.contexts = Array.from({ length: board.peCount }, (_, pe) => ({
+      pool: Array.from({ length: TLB_CONTEXTS }, (_, i) => {
+        const at = tlbs + (pe * TLB_CONTEXTS + i) * 3 * TLB_SIZE;
+        memory.i32.fill(-1, at / 4, at / 4 + (3 * TLB_SIZE) / 4);
+        return new TranslationContext({ read: at, write: at + TLB_SIZE, fetch: at + 2 * TLB_SIZE });
+      }),
+      current: undefined,
+      unprivileged: undefined,
+    }));
   }
 
   /** Something that translation depends on has changed: the context is found again at the next miss. */
   contextChanged(pe: Processor): void {
+    const contexts = this.contexts[pe.index]!;
+    contexts.current = undefined;
+    contexts.unprivileged = undefined;
+    if (pe.firmware) return;
     const { w } = pe;
-    const { emptyTlb } = this.machine.memory;
+    const { emptyTlb } = this.memory;
     w[TLB_READ_LO] = emptyTlb;
     w[TLB_WRITE_LO] = emptyTlb;
     w[TLB_FETCH_LO] = emptyTlb;
+    const el = (w[PSTATE_LO]! >> 2) & 3;
+    const regime = regimeOf(w, el);
+    const sctlr = sctlrOf(w, regime);
+    w[ALIGN_CHECK_LO] = (sctlr & SCTLR.A) !== 0 || isAlignAlways(w, regime, sctlr) ? 1 : 0;
+    w[SP_CHECK_LO] = (sctlr & (el === 0 ? SCTLR.SA0 : SCTLR.SA)) !== 0 ? 1 : 0;
   }
 
-  flushAll(): void {}
-  flushRegime(_regime: string, _state: number): void {}
-  flushVmid(_vmid: number, _state: number): void {}
+  /** The context of the PE's current EL, installed for the engine. */
+  current(pe: Processor): TranslationContext {
+    const contexts = this.contexts[pe.index]!;
+    if (contexts.current) return contexts.current;
+    const context = this.find(pe, pe.el, false);
+    contexts.current = context;
+    const { w } = pe;
+    w[TLB_READ_LO] = context.read;
+    w[TLB_WRITE_LO] = context.write;
+    w[TLB_FETCH_LO] = context.fetch;
+    return context;
+  }
+
+  /** The context of LDTR and STTR: EL0's permissions at EL1, and at EL2 under E2H and TGE; else the current one. */
+  unprivileged(pe: Processor): TranslationContext {
+    const { el, w } = pe;
+    const host = el === 2 && (hcrHi(w) & HCR_H.E2H) !== 0 && (hcrLo(w) & HCR.TGE) !== 0;
+    if (el !== 1 && !host) return this.current(pe);
+    this.current(pe); // used first, so that finding the other one cannot recycle it
+    const contexts = this.contexts[pe.index]!;
+    return (contexts.unprivileged ??= this.find(pe, el, true));
+  }
+
+  /** The context in which EL1 or EL0 (an AT instruction's) of the current Security state would access. */
+  contextFor(pe: Processor, options: { el: number; unprivileged: boolean }): TranslationContext {
+    this.invalidateCurrent(pe);
+    return this.find(pe, options.el, options.unprivileged);
+  }
+
+  /** Address without its tag, high word: sign-extended from bit 55, or with the top byte cleared, where TBI says so. */
+  untag(context: TranslationContext, hi: number): number {
+    if (!context.twoRanges) return context.ranges[0].tbi ? hi & 0xff_ffff : hi;
+    return context.ranges[(hi >> 23) & 1]!.tbi ? (hi << 8) >> 8 : hi;
+  }
+
+  /**
+   * Translates the byte at an untagged address and checks its granule. On success `host`, `walker.pa`, `walker.pas`,
+   * `walker.device` describe it, and the TLB has what can be cached.
+   */
+  access(
+    pe: Processor,
+    context: TranslationContext,
+    lo: number,
+    hi: number,
+    need: number,
+    unaligned: boolean,
+  ): Fault | undefined {
+    const { walker } = this;
+    const { protection } = pe;
+    const options = WALK_OPTIONS[need | (unaligned ? 8 : 0)]!;
+    const fault = walker.translate(context, protection, lo, hi, options);
+    if (fault) return fault;
+    const { pa, pas } = walker;
+    const refusal = protection.check(pa, pas);
+    if (refusal !== GPC_OK) return gpcFault(refusal, pa, pas);
+    const host = this.memory.host(pa);
+    if (host <= 0) {
+      if (host === NO_FRAME) this.machine.reportExhausted(pa);
+      if (host === NO_FRAME || !this.machine.bus.has(pa)) {
+        return { fault: "external", stage: 0, level: 0, onWalk: false, s1ptw: false, pa: BigInt(pa), pas };
+      }
+      this.host = 0;
+      return undefined;
+    }
+    this.host = host;
+    if (!walker.device || context.alignAlways) this.fill(context, lo, hi, host, need);
+    return undefined;
+  }
+
+  /** Translates without an access: for maintenance by address. The output's granule is not checked. */
+  translateOnly(pe: Processor, context: TranslationContext, lo: number, hi: number, need: number): Fault | undefined {
+    return this.walker.translate(context, pe.protection, lo, hi, WALK_OPTIONS[need]!);
+  }
+
+  /** Host address of an address that the context's TLB array holds, or 0. For accesses that the engine does not look up. */
+  probe(array: number, lo: number, hi: number): number {
+    const { i32 } = this.memory;
+    const entry = (array >>> 2) + ((lo >>> 12) & (TLB_ENTRIES - 1)) * 4;
+    if (i32[entry] !== (lo & ~0xfff) || i32[entry + 1] !== hi) return 0;
+    return (i32[entry + 2]! + lo) >>> 0;
+  }
+
+  private fill(context: TranslationContext, lo: number, hi: number, host: number, need: number): void {
+    const { walker, memory } = this;
+    const { i32 } = memory;
+    const index = ((lo >>> 12) & (TLB_ENTRIES - 1)) * 4;
+    const page = lo & ~0xfff;
+    const addend = ((host & ~0xfff) - page) | 0;
+    const set = (array: number) => {
+      const entry = (array >>> 2) + index;
+      i32[entry] = page;
+      i32[entry + 1] = hi;
+      i32[entry + 2] = addend;
+    };
+    const { permissions } = walker;
+    if ((need & Permission.EXECUTE) !== 0) set(context.fetch);
+    else {
+      if ((permissions & Permission.READ) !== 0) set(context.read);
+      if ((permissions & Permission.WRITE) !== 0) set(context.write);
+    }
+    if (!context.filled) context.filled = true;
+    memory.inTlb[memory.pageOfHost(host)] = 1;
+    // A TLBI of any address of a stage-1 block must find all entries made from the block.
+    if (walker.s1Bits > 12) context.blocks.add(blockOf(lo, hi, walker.s1Bits));
+  }
+
+  /** Drops everything, on all PEs. */
+  flushAll(): void {
+    this.flushWhere(() => true);
+    this.memory.inTlb.fill(0);
+  }
+
+  /** Drops what one PE holds. */
+  flushPe(pe: Processor): void {
+    for (const context of this.contexts[pe.index]!.pool) this.flush(context);
+  }
+
+  /** Drops the contexts for which `match` is true, on all PEs or on one. */
+  flushWhere(match: (context: TranslationContext) => boolean, pe?: Processor): void {
+    for (const contexts of pe ? [this.contexts[pe.index]!] : this.contexts) {
+      for (const context of contexts.pool) {
+        if (context.filled && match(context)) this.flush(context);
+      }
+    }
+  }
+
+  /** Drops the entries for one page (untagged address) in the contexts of a regime, on all PEs or on one. */
+  flushVa(match: (context: TranslationContext) => boolean, lo: number, hi: number, pe?: Processor): void {
+    const { i32 } = this.memory;
+    const page = lo & ~0xfff;
+    const index = ((lo >>> 12) & (TLB_ENTRIES - 1)) * 4;
+    for (const contexts of pe ? [this.contexts[pe.index]!] : this.contexts) {
+      for (const context of contexts.pool) {
+        if (!context.filled || !match(context)) continue;
+        if (
+          context.blocks.size > 0 &&
+          (context.blocks.has(blockOf(lo, hi, 21)) || context.blocks.has(blockOf(lo, hi, 30)))
+        ) {
+          this.flush(context);
+          continue;
+        }
+        for (let array = context.read; array <= context.fetch; array += TLB_SIZE) {
+          const entry = (array >>> 2) + index;
+          if (i32[entry] !== page || i32[entry + 1] !== hi) continue;
+          i32[entry] = -1;
+          i32[entry + 1] = -1;
+        }
+      }
+    }
+  }
+
+  private flush(context: TranslationContext): void {
+    if (!context.filled) return;
+    this.memory.i32.fill(-1, context.read >>> 2, (context.fetch + TLB_SIZE) >>> 2);
+    context.blocks.clear();
+    context.filled = false;
+  }
+
+  /** The PE's context with the current register values, or the least recently used one made into it. */
+  private find(pe: Processor, el: number, unprivileged: boolean): TranslationContext {
+    const { key } = this;
+    writeKey(key, pe, { el, unprivileged });
+    let hash = 0;
+    for (let i = 0; i < KEY_WORDS; i++) hash = (Math.imul(hash, 31) + key[i]!) | 0;
+    const { pool } = this.contexts[pe.index]!;
+    let oldest = pool[0]!;
+    for (const context of pool) {
+      if (context.hash === hash && isSameKey(context.key, key)) {
+        context.lastUse = ++this.uses;
+        return context;
+      }
+      if (context.lastUse < oldest.lastUse) oldest = context;
+    }
+    invariant(oldest !== this.contexts[pe.index]!.current, "the current context is not the least recently used one");
+    this.flush(oldest);
+    oldest.set(key, hash, this.machine.board.paBits);
+    oldest.lastUse = ++this.uses;
+    return oldest;
+  }
+
+  /** Before another context may be recycled: the engine must not go on with the arrays of a current one. */
+  private invalidateCurrent(pe: Processor): void {
+    this.contextChanged(pe);
+  }
 }
+
+/** One 2 MiB or 1 GiB region of virtual addresses as a number: even for 2 MiB, odd for 1 GiB. */
+const blockOf = (lo: number, hi: number, bits: number): number => {
+  const upper = (hi & 0xffff_ffff) * 2 ** (32 - bits);
+  return bits === 21 ? (upper + (lo >>> 21)) * 2 : (upper + (lo >>> 30)) * 2 + 1;
+};
+
+function isSameKey(a: Int32Array, b: Int32Array): boolean {
+  for (let i = 0; i < KEY_WORDS; i++) {
+    if (a[i] !== b[i]) return false;
+  }
+  return true;
+}
+
+/**
+ * Whether all data of the regime is Device memory now (stage 1 off, nothing to make it Normal): then an unaligned access
+ * always faults, the engine checks it, and the TLB may hold the memory.
+ */
+const isAlignAlways = (w: Int32Array, regime: Regime, sctlr: number): boolean =>
+  (sctlr & SCTLR.M) === 0 && !(regime === Regime.EL10 && (hcrLo(w) & (HCR.VM | HCR.DC)) !== 0);

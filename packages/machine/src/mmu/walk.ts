@@ -1,0 +1,380 @@
+/**
+ * The table walks: VMSAv8-64, 4 KiB granule, stage 1 of every regime and stage 2, in every Security state. Each
+ * descriptor fetch is an access of its own: through stage 2 where there is one, then the granule protection check.
+ *
+ * Inside one stage the order of faults is the architecture's: level by level the fetch (stage 2, granule protection,
+ * external abort), Translation, Address size; then Access flag, alignment of Device memory, Permission.
+ * DDI 0487, "VMSAv8-64 translation table format descriptors", "Memory access control", "MMU fault prioritization".
+ *
+ * @spec DDI 0487, VMSAv8-64: partial: 4 KiB granule and 48-bit addresses; no hardware update of AF and dirty state, no
+ * FEAT_XNX, no LPA2; the Contiguous bit is a hint that is ignored
+ */
+import { Pas, SecurityState } from "@realmbox/abi";
+import type { Fault, FaultKind } from "../fault.js";
+import { GPC_OK, type GranuleProtection, gpcFault } from "../gpt.js";
+import { NO_FRAME, type PhysicalMemory } from "../memory.js";
+import { Regime, type Stage2, type TableRange, type TranslationContext } from "./context.js";
+
+/** Permissions, and what an access needs of them. */
+export const Permission = { READ: 1, WRITE: 2, EXECUTE: 4 } as const;
+
+// Descriptor bits, low word.
+const VALID = 1 << 0;
+const TABLE = 1 << 1;
+const NS = 1 << 5;
+const AP1 = 1 << 6;
+const AP2 = 1 << 7;
+const AF = 1 << 10;
+const NSE = 1 << 11;
+const S2AP_READ = 1 << 6;
+const S2AP_WRITE = 1 << 7;
+// High word.
+const PXN = 1 << (53 - 32);
+const UXN = 1 << (54 - 32);
+const S2_NS = 1 << (55 - 32);
+const PXN_TABLE = 1 << (59 - 32);
+const UXN_TABLE = 1 << (60 - 32);
+const AP_TABLE0 = 1 << (61 - 32);
+const AP_TABLE1 = 1 << (62 - 32);
+const NS_TABLE = 1 << (63 - 32);
+
+/** Bits of address that a leaf at each level covers: 0 has none. */
+const LEAF_BITS = [39, 30, 21, 12] as const;
+
+/** Output address of a descriptor: bits 47:12. */
+const outputOf = (lo: number, hi: number): number => (hi & 0xffff) * 2 ** 32 + ((lo & ~0xfff) >>> 0);
+
+export interface WalkOptions {
+  /** Permissions that the access needs; 0 for maintenance. */
+  readonly need: number;
+  /** The access is a data access at an address that is not a multiple of its size. */
+  readonly unaligned: boolean;
+}
+
+/** Walks tables. Results are fields, so that a successful walk allocates nothing. */
+export class TableWalker {
+  /** Output of `stage1`: intermediate or physical address of the byte, its space, and the properties of the mapping. */
+  ipa = 0;
+  ipaPas: Pas = Pas.NS;
+  s1Permissions = 0;
+  s1Device = false;
+  /** log2 of what the stage-1 leaf maps. */
+  s1Bits = 12;
+
+  /** Output of `stage2`, and of `translate`. */
+  pa = 0;
+  pas: Pas = Pas.NS;
+  permissions = 0;
+  device = false;
+  s2Bits = 12;
+
+  private readonly memory: PhysicalMemory;
+  private readonly exhausted: (pa: number) => void;
+  /** The last descriptor fetched. */
+  private lo = 0;
+  private hi = 0;
+
+  constructor(memory: PhysicalMemory, exhausted: (pa: number) => void) {
+    this.memory = memory;
+    this.exhausted = exhausted;
+  }
+
+  /** Both stages; the granule protection check of the output is the caller's. `hi`: the address after TBI removal. */
+  translate(
+    context: TranslationContext,
+    protection: GranuleProtection,
+    lo: number,
+    hi: number,
+    options: WalkOptions,
+  ): Fault | undefined {
+    const fault = this.stage1(context, protection, lo, hi, options);
+    if (fault) return fault;
+    const stage2 = context.regime === Regime.EL10 ? context.stage2For(this.ipaPas === Pas.NS) : undefined;
+    if (!stage2) {
+      this.pa = this.ipa;
+      this.pas = this.ipaPas;
+      this.permissions = this.s1Permissions;
+      this.device = this.s1Device;
+      this.s2Bits = this.s1Bits;
+      return undefined;
+    }
+    const { s1Permissions } = this;
+    const second = this.stage2(context, stage2, protection, this.ipa, options, false);
+    if (second) return second;
+    this.permissions &= s1Permissions;
+    return undefined;
+  }
+
+  /** Stage 1 alone. */
+  stage1(
+    context: TranslationContext,
+    protection: GranuleProtection,
+    lo: number,
+    hi: number,
+    { need, unaligned }: WalkOptions,
+  ): Fault | undefined {
+    if (!context.stage1) return this.stage1Off(context, lo, hi, need, unaligned);
+    const high = context.twoRanges && (hi & (1 << 23)) !== 0;
+    const range = context.ranges[high ? 1 : 0];
+    if (range.off || !isInRange(range, lo, hi, high ? -1 : 0)) return stage1Fault("translation", 0);
+    if (range.baseTooBig) return stage1Fault("address-size", 0);
+
+    let tablePas = context.ownPas;
+    let { level, base } = range;
+    let mask = range.indexMask;
+    // Hierarchical restrictions, as descriptor bits of the leaf: AP and XN that tables force.
+    let noEl0 = false;
+    let readOnly = false;
+    let pxn = 0;
+    let uxn = 0;
+    for (;;) {
+      const entry = base + (indexAt(lo, hi, level) & mask) * 8;
+      const fault = this.fetchStage1(context, protection, entry, tablePas, level);
+      if (fault) return fault;
+      const dLo = this.lo;
+      const dHi = this.hi;
+      const isTable = (dLo & TABLE) !== 0;
+      if ((dLo & VALID) === 0 || (isTable ? false : level === 0 || level === 3))
+        return stage1Fault("translation", level);
+      const output = outputOf(dLo, dHi);
+      if (output >= context.limit) return stage1Fault("address-size", level);
+      if (isTable && level < 3) {
+        if (!range.hpd) {
+          noEl0 ||= (dHi & AP_TABLE0) !== 0;
+          readOnly ||= (dHi & AP_TABLE1) !== 0;
+          if ((dHi & PXN_TABLE) !== 0) pxn = PXN;
+          if ((dHi & UXN_TABLE) !== 0) uxn = UXN;
+        }
+        if (context.state === SecurityState.SECURE && (dHi & NS_TABLE) !== 0) tablePas = Pas.NS;
+        base = output;
+        level++;
+        mask = 0x1ff;
+        continue;
+      }
+      if ((dLo & AF) === 0) return stage1Fault("access-flag", level);
+      this.setOutput(output, level, lo);
+      this.ipaPas = outputPas(context, dLo, tablePas);
+      this.s1Device = context.device[(dLo >> 2) & 7] !== 0;
+      const alignment = this.stage1Alignment(context, level, unaligned);
+      if (alignment) return alignment;
+      const ap = (noEl0 ? dLo & ~AP1 : dLo) | (readOnly ? AP2 : 0);
+      this.s1Permissions = permissionsOf(context, ap, dHi | pxn | uxn, this.ipaPas);
+      return (need & ~this.s1Permissions) !== 0 ? stage1Fault("permission", level) : undefined;
+    }
+  }
+
+  /** Stage 1 does not translate: the address is the output, if it has not too many bits. */
+  private stage1Off(
+    context: TranslationContext,
+    lo: number,
+    hi: number,
+    need: number,
+    unaligned: boolean,
+  ): Fault | undefined {
+    const address = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
+    if (address >= context.offLimit) return stage1Fault("address-size", 0);
+    this.ipa = address;
+    this.ipaPas = context.ownPas;
+    this.s1Permissions = Permission.READ | Permission.WRITE | Permission.EXECUTE;
+    this.s1Device = context.offDevice && (need & Permission.EXECUTE) === 0;
+    this.s1Bits = 12;
+    return this.stage1Alignment(context, 0, unaligned);
+  }
+
+  /** Device memory takes aligned accesses only. With FWB, stage 2 may yet make it Normal: then `stage2` decides. */
+  private stage1Alignment(context: TranslationContext, level: number, unaligned: boolean): Fault | undefined {
+    if (!unaligned || !this.s1Device || (context.fwb && context.stage2)) return undefined;
+    return stage1Fault("alignment", level);
+  }
+
+  private setOutput(output: number, level: number, lo: number): void {
+    const bits = LEAF_BITS[level as 0 | 1 | 2 | 3];
+    this.s1Bits = bits;
+    // Bits of the output below the leaf's size are RES0 and ignored.
+    const size = 2 ** bits;
+    this.ipa = output - (output % size) + ((lo & (size - 1)) >>> 0);
+  }
+
+  /** Fetches a stage-1 descriptor into `lo` and `hi`. */
+  private fetchStage1(
+    context: TranslationContext,
+    protection: GranuleProtection,
+    address: number,
+    pas: Pas,
+    level: number,
+  ): Fault | undefined {
+    const stage2 = context.regime === Regime.EL10 ? context.stage2For(pas === Pas.NS) : undefined;
+    if (!stage2) return this.fetch(protection, address, pas, 1, level, -1, false);
+    const fault = this.stage2(context, stage2, protection, address, WALK_READ, true);
+    return fault ?? this.fetch(protection, this.pa, this.pas, 1, level, -1, false);
+  }
+
+  /**
+   * Stage 2 of an intermediate physical address. `s1ptw`: the access is the fetch of a stage-1 descriptor. The result's
+   * memory type combines with `s1Device`.
+   */
+  stage2(
+    context: TranslationContext,
+    stage2: Stage2,
+    protection: GranuleProtection,
+    ipa: number,
+    { need, unaligned }: WalkOptions,
+    s1ptw: boolean,
+  ): Fault | undefined {
+    const { range, limit } = stage2;
+    // The space of the IPA: Secure state has two, each with its own tables.
+    const pas = stage2 === context.stage2Ns ? Pas.NS : context.ownPas;
+    if (range.off || ipa >= 2 ** range.inputBits) return stage2Fault("translation", 0, s1ptw, ipa, pas);
+    if (range.baseTooBig) return stage2Fault("address-size", 0, s1ptw, ipa, pas);
+    let { level, base } = range;
+    let mask = range.indexMask;
+    for (;;) {
+      const bits = LEAF_BITS[level as 0 | 1 | 2 | 3];
+      const index = Math.floor(ipa / 2 ** bits) & mask;
+      const fault = this.fetch(protection, base + index * 8, stage2.walkPas, 2, level, ipa, s1ptw);
+      if (fault) return fault;
+      const { lo, hi } = this;
+      const isTable = (lo & TABLE) !== 0;
+      if ((lo & VALID) === 0 || (isTable ? false : level === 0 || level === 3))
+        return stage2Fault("translation", level, s1ptw, ipa, pas);
+      const output = outputOf(lo, hi);
+      if (output >= limit) return stage2Fault("address-size", level, s1ptw, ipa, pas);
+      if (isTable && level < 3) {
+        base = output;
+        level++;
+        mask = 0x1ff;
+        continue;
+      }
+      if ((lo & AF) === 0) return stage2Fault("access-flag", level, s1ptw, ipa, pas);
+      const size = 2 ** bits;
+      this.pa = output - (output % size) + (ipa % size);
+      this.s2Bits = bits;
+      this.pas = context.state === SecurityState.REALM && (hi & S2_NS) !== 0 ? Pas.NS : stage2.outputPas;
+      const s2Device = this.combineType(context, (lo >> 2) & 0xf, s1ptw ? false : this.s1Device);
+      if (unaligned && this.device) return stage2Fault("alignment", level, s1ptw, ipa, pas);
+      this.permissions =
+        ((lo & S2AP_READ) !== 0 ? Permission.READ : 0) |
+        ((lo & S2AP_WRITE) !== 0 ? Permission.WRITE : 0) |
+        ((hi & UXN) === 0 ? Permission.EXECUTE : 0);
+      if (context.state === SecurityState.REALM && this.pas !== Pas.REALM) {
+        // Realm state executes and walks its own memory only.
+        if (s1ptw) return stage2Fault("permission", level, s1ptw, ipa, pas);
+        this.permissions &= ~Permission.EXECUTE;
+      }
+      if (s1ptw && context.ptw && s2Device) return stage2Fault("permission", level, s1ptw, ipa, pas);
+      if ((need & ~this.permissions) === 0) return undefined;
+      return stage2Fault("permission", level, s1ptw, ipa, pas);
+    }
+  }
+
+  /**
+   * Sets `device` from the stage-2 attributes and the stage-1 type; returns whether stage 2 alone says Device.
+   * DDI 0487, "Stage 2 memory region attributes", with and without FEAT_S2FWB.
+   */
+  private combineType(context: TranslationContext, memAttr: number, s1Device: boolean): boolean {
+    if (!context.fwb) {
+      const s2Device = (memAttr & 0xc) === 0;
+      this.device = s1Device || s2Device;
+      return s2Device;
+    }
+    const s2Device = (memAttr & 4) === 0;
+    // 0b110 forces Normal Write-Back; 0b111 takes stage 1's; 0b101 is Non-cacheable, Device stays Device.
+    this.device = s2Device || ((memAttr & 3) !== 2 && s1Device);
+    return s2Device;
+  }
+
+  /** Fetches the descriptor at a physical address into `lo` and `hi`. `ipa`: what is translated, for stage 2, else -1. */
+  private fetch(
+    protection: GranuleProtection,
+    address: number,
+    pas: Pas,
+    stage: 1 | 2,
+    level: number,
+    ipa: number,
+    s1ptw: boolean,
+  ): Fault | undefined {
+    const refusal = protection.check(address, pas);
+    const host = refusal === GPC_OK ? this.memory.host(address) : 0;
+    if (host > 0) {
+      const { i32 } = this.memory;
+      this.lo = i32[host >>> 2]!;
+      this.hi = i32[(host >>> 2) + 1]!;
+      return undefined;
+    }
+    if (host === NO_FRAME) this.exhausted(address);
+    const where = { stage, level, onWalk: true, s1ptw, ...(ipa < 0 ? {} : { ipa: BigInt(ipa) }) };
+    if (refusal !== GPC_OK) return { ...gpcFault(refusal, address, pas), ...where };
+    return { fault: "external", ...where, pa: BigInt(address), pas };
+  }
+}
+
+const WALK_READ: WalkOptions = { need: Permission.READ, unaligned: false };
+
+const stage2Fault = (fault: FaultKind, level: number, s1ptw: boolean, ipa: number, pas: Pas): Fault => ({
+  fault,
+  stage: 2,
+  level,
+  onWalk: false,
+  s1ptw,
+  ipa: BigInt(ipa),
+  pas,
+});
+
+const stage1Fault = (fault: FaultKind, level: number): Fault => ({
+  fault,
+  stage: 1,
+  level,
+  onWalk: false,
+  s1ptw: false,
+});
+
+/** Whether the bits of an address above the input size are all equal to `sign`. */
+const isInRange = ({ inputBits }: TableRange, lo: number, hi: number, sign: number): boolean =>
+  inputBits >= 32 ? hi >> (inputBits - 32) === sign : hi === sign && lo >> inputBits === sign;
+
+/** Index into the table of a level. */
+function indexAt(lo: number, hi: number, level: number): number {
+  if (level === 3) return (lo >>> 12) & 0x1ff;
+  if (level === 2) return (lo >>> 21) & 0x1ff;
+  if (level === 1) return ((hi & 0x7f) << 2) | (lo >>> 30);
+  return (hi >>> 7) & 0x1ff;
+}
+
+/** The physical (or intermediate) address space that a stage-1 leaf names. */
+function outputPas(context: TranslationContext, lo: number, tablePas: Pas): Pas {
+  switch (context.state) {
+    case SecurityState.ROOT:
+      return (((lo & NSE) !== 0 ? 2 : 0) | ((lo & NS) !== 0 ? 1 : 0)) as Pas;
+    case SecurityState.REALM:
+      return context.regime !== Regime.EL10 && (lo & NS) !== 0 ? Pas.NS : Pas.REALM;
+    case SecurityState.SECURE:
+      return tablePas === Pas.NS || (lo & NS) !== 0 ? Pas.NS : Pas.SECURE;
+    default:
+      return Pas.NS;
+  }
+}
+
+/** Stage-1 permissions for the context's privilege. DDI 0487, "Stage 1 data accesses", "Stage 1 instruction accesses". */
+function permissionsOf(context: TranslationContext, lo: number, hi: number, pas: Pas): number {
+  const { READ, WRITE, EXECUTE } = Permission;
+  const writable = (lo & AP2) === 0;
+  let permissions: number;
+  if (!context.twoRanges) {
+    permissions = READ | (writable ? WRITE : 0) | ((hi & UXN) === 0 && !(context.wxn && writable) ? EXECUTE : 0);
+  } else if (context.el0) {
+    const el0 = (lo & AP1) !== 0;
+    permissions =
+      (el0 ? READ | (writable ? WRITE : 0) : 0) | ((hi & UXN) === 0 && !(context.wxn && el0 && writable) ? EXECUTE : 0);
+  } else {
+    const el0 = (lo & AP1) !== 0;
+    // What EL0 can write is never executable at the higher EL.
+    const execute = (hi & PXN) === 0 && !(el0 && writable) && !(context.wxn && writable);
+    permissions = (context.pan && el0 ? 0 : READ | (writable ? WRITE : 0)) | (execute ? EXECUTE : 0);
+  }
+  if (pas === context.ownPas) return permissions;
+  // Root and the Realm EL2 regimes execute from their own memory only; Secure state unless SCR_EL3.SIF.
+  if (context.state === SecurityState.ROOT || context.state === SecurityState.REALM || context.sif) {
+    return permissions & ~EXECUTE;
+  }
+  return permissions;
+}
