@@ -11,7 +11,7 @@ import {
   type Crypto,
   GRANULE_SIZE,
   invariant,
-  REC_EXIT_OFFSET,
+  RmiRecExit,
   SMCCC_NOT_SUPPORTED,
   type Trace,
   type TraceCategory,
@@ -28,13 +28,14 @@ import {
   type SlotExit,
 } from "@realmbox/machine";
 import { boot } from "./boot.js";
+import { Facts } from "./facts.js";
 import { type Granule, type GranuleState, GranuleTable } from "./granule/granule.js";
 import type { Isolation } from "./isolation/isolation.js";
 import { rme } from "./isolation/rme.js";
 import { GLOBALS_MAGIC, Globals, type MemoryMap, memoryMap, PeContext } from "./memory-map.js";
 import { Rd } from "./realm/rd.js";
 import { realmException } from "./rec/exception.js";
-import { Rec } from "./rec/rec.js";
+import { Rec, RecExit } from "./rec/rec.js";
 import { rmiCall } from "./rmi/dispatch.js";
 
 export interface RmmOptions {
@@ -66,17 +67,19 @@ export class Rmm {
   readonly isolation: Isolation;
   readonly map: MemoryMap;
   readonly granules: GranuleTable;
-  /** Where RmiRecExit is put together before it goes to the Host's memory. Scratch. */
-  readonly exit = new DataView(new ArrayBuffer(REC_EXIT_OFFSET));
-  readonly exitBytes = new Uint8Array(this.exit.buffer);
-  /** The copy of RmiRecEnter that an entry works on: the Host may change its own at any time. Scratch. */
-  readonly enterBytes = new Uint8Array(REC_EXIT_OFFSET);
-  readonly enter = new DataView(this.enterBytes.buffer);
+  /** Where RmiRecExit is put together. Scratch: begun and written out in one step. */
+  readonly exit = new RecExit(0n, new Uint8Array(RmiRecExit.size));
 
   /** The PE of this step, and its ports to Realm and Host memory. */
   pe!: Pe;
   realmMemory!: MemoryPort;
   hostMemory!: MemoryPort;
+
+  // Found once in a step, forgotten by `begin`.
+  private context: PeContext | undefined;
+  private lastRec: Rec | undefined;
+  private factsHold = false;
+  private known: Facts | undefined;
 
   constructor({ crypto, board, trace, isolation = rme }: RmmOptions) {
     this.crypto = crypto;
@@ -106,6 +109,9 @@ export class Rmm {
     this.realmMemory = this.isolation.protectedMemory(pe);
     this.hostMemory = this.isolation.hostMemory(pe);
     this.granules.begin();
+    this.factsHold = false;
+    this.context = undefined;
+    this.lastRec = undefined;
   }
 
   /** Xn of the PE. */
@@ -138,14 +144,27 @@ export class Rmm {
     return new Globals(this.map.globals, this.bytesAt(this.map.globals));
   }
 
+  /** The globals, decoded. */
+  facts(): Facts {
+    if (!this.factsHold) {
+      const bytes = this.bytesAt(this.map.globals);
+      if (!this.known?.holdFor(bytes)) this.known = new Facts(bytes);
+      this.factsHold = true;
+    }
+    return this.known!;
+  }
+
   isBooted(): boolean {
     return this.globals().magic === GLOBALS_MAGIC;
   }
 
-  /** The context of a PE, by its linear index. */
-  peContext(index: number): PeContext {
-    const pa = this.map.peContexts + BigInt(index * GRANULE_SIZE);
-    return new PeContext(pa, this.bytesAt(pa));
+  /** The context of this PE. */
+  peContext(): PeContext {
+    if (!this.context) {
+      const pa = this.map.peContexts + BigInt(this.pe.index * GRANULE_SIZE);
+      this.context = new PeContext(pa, this.bytesAt(pa));
+    }
+    return this.context;
   }
 
   /** The granule at an address that the Host gave, if it is in `state`; else what is wrong, in this order. */
@@ -172,7 +191,8 @@ export class Rmm {
   }
 
   rec(addr: bigint): Rec {
-    return new Rec(addr, this.bytesAt(addr));
+    if (this.lastRec?.addr === addr) return this.lastRec;
+    return (this.lastRec = new Rec(addr, this.bytesAt(addr)));
   }
 
   emit(category: TraceCategory, name: string, fields: Record<string, TraceValue>): void {

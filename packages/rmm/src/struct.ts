@@ -3,13 +3,19 @@
  * of the RMM lies in memory only; an instance lives no longer than a step.
  */
 import type { Fields, FieldValue, Layout } from "@realmbox/abi";
+import { viewsOf } from "./views.js";
 
 export interface Struct {
   /** Physical address of the structure's first byte. */
   readonly addr: bigint;
   /** The bytes of the granule, in place. */
   readonly bytes: Uint8Array;
+  /** A view in which the structure starts at `base`. */
   readonly view: DataView;
+  readonly base: number;
+  /** The 64-bit word at a byte offset. */
+  get64(offset: number): bigint;
+  set64(offset: number, value: bigint): void;
 }
 
 export type StructOf<F extends Fields> = Struct & { -readonly [K in keyof F]: FieldValue<F[K]> };
@@ -20,19 +26,27 @@ export function structClass<F extends Fields>(layout: Layout<F>): new (addr: big
     readonly addr: bigint;
     readonly bytes: Uint8Array;
     readonly view: DataView;
+    readonly base: number;
     constructor(addr: bigint, bytes: Uint8Array) {
       this.addr = addr;
       this.bytes = bytes;
-      this.view = new DataView(bytes.buffer, bytes.byteOffset, layout.size);
+      this.view = viewsOf(bytes.buffer).data;
+      this.base = bytes.byteOffset;
+    }
+    get64(offset: number): bigint {
+      return this.view.getBigUint64(this.base + offset, true);
+    }
+    set64(offset: number, value: bigint): void {
+      this.view.setBigUint64(this.base + offset, value, true);
     }
   }
   for (const [name, field] of Object.entries(layout.fields)) {
     Object.defineProperty(View.prototype, name, {
       get(this: View) {
-        return field.read(this.view, 0);
+        return field.read(this.view, this.base);
       },
       set(this: View, value) {
-        field.write(this.view, 0, value);
+        field.write(this.view, this.base, value);
       },
     });
   }

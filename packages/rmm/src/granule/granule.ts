@@ -13,6 +13,7 @@
 import { GRANULE_SIZE, invariant } from "@realmbox/abi";
 import { GRANULE_ENTRY_SIZE } from "../memory-map.js";
 import type { Rmm } from "../rmm.js";
+import { toNumber } from "../views.js";
 
 export const GRANULE_STATES = ["UNDELEGATED", "DELEGATED", "RD", "REC", "REC_AUX", "DATA", "RTT"] as const;
 export type GranuleState = (typeof GRANULE_STATES)[number];
@@ -74,8 +75,7 @@ export class Granule {
 /** The table of all delegable granules, in the order of the manifest's banks. */
 export class GranuleTable {
   private readonly rmm: Rmm;
-  // Caches of the current step, forgotten by `begin`.
-  private banks: { readonly base: number; readonly end: number; readonly first: number }[] | undefined;
+  // The page of the table that this step has looked at last.
   private pageIndex = -1;
   private page: Uint8Array | undefined;
 
@@ -83,17 +83,15 @@ export class GranuleTable {
     this.rmm = rmm;
   }
 
-  /** A new step: what the last one cached may be stale (a snapshot may have been restored). */
+  /** A new step: views of memory do not outlive the last one. */
   begin(): void {
-    this.banks = undefined;
     this.pageIndex = -1;
   }
 
   /** The granule at `addr` (4 KiB aligned); undefined: no delegable memory is there. */
   at(addr: bigint): Granule | undefined {
-    if (addr > Number.MAX_SAFE_INTEGER) return undefined;
-    const pa = Number(addr);
-    for (const bank of (this.banks ??= this.readBanks())) {
+    const pa = toNumber(addr);
+    for (const bank of this.rmm.facts().banks) {
       if (pa < bank.base || pa >= bank.end) continue;
       const offset = (bank.first + (pa - bank.base) / GRANULE_SIZE) * GRANULE_ENTRY_SIZE;
       const pageIndex = Math.floor(offset / GRANULE_SIZE);
@@ -111,15 +109,5 @@ export class GranuleTable {
     const granule = this.at(addr);
     invariant(granule !== undefined && granule.state === state, `a granule in state ${state}`, addr);
     return granule;
-  }
-
-  private readBanks() {
-    const { bank_count, bank_base, bank_size } = this.rmm.globals();
-    let first = 0;
-    return Array.from({ length: bank_count }, (_, i) => {
-      const bank = { base: Number(bank_base[i]), end: Number(bank_base[i]! + bank_size[i]!), first };
-      first += (bank.end - bank.base) / GRANULE_SIZE;
-      return bank;
-    });
   }
 }

@@ -7,7 +7,7 @@
  */
 import type { MemoryPort, Pe, SlotExit } from "@realmbox/machine";
 import type { PeContext } from "../memory-map.js";
-import type { Rec } from "../rec/rec.js";
+import type { Rec, RecEnter } from "../rec/rec.js";
 
 /** What stage 2 of a Realm is made of. */
 export interface Stage2 {
@@ -31,8 +31,8 @@ export interface Stage2Registers {
 export interface EntryControls {
   readonly trapWfi: boolean;
   readonly trapWfe: boolean;
-  /** A virtual SError that is due, as VSESR_EL2 takes it. */
-  readonly vserror: bigint | undefined;
+  /** The virtual SError of the REC's `vsesr` is due. */
+  readonly vserror: boolean;
 }
 
 export interface Isolation {
@@ -71,8 +71,8 @@ export interface Isolation {
 
   /** The list registers and their control: virtual interrupts of the REC that is loaded. */
   readonly interrupts: {
-    /** Copies list registers and Host bits of ICH_HCR_EL2 into the REC's saved state, before `load`. */
-    give(rec: Rec, hcr: bigint, lrs: Uint8Array): void;
+    /** Copies list registers and the Host's bits of ICH_HCR_EL2 into the REC's saved state, before `load`. */
+    give(rec: Rec, enter: RecEnter, listRegisters: number): void;
     /** ICH_MISR_EL2 now. */
     misr(pe: Pe): bigint;
   };

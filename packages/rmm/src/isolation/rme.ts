@@ -14,6 +14,7 @@ import {
   REC_GIC_HCR_HOST_MASK,
   RMM_ATTEST_CURVE,
   RMM_EL3_FID,
+  RmiRecEnter,
   rmmEl3Code,
   VTCR_EL2,
   VTTBR_EL2,
@@ -22,6 +23,7 @@ import { ERET, GROUPS, isFault, type Pe, R, SMC } from "@realmbox/machine";
 import type { PeContext } from "../memory-map.js";
 import { PeContextLayout } from "../memory-map.js";
 import { type Rec, RecLayout } from "../rec/rec.js";
+import { type Block, move } from "../views.js";
 import type { EntryControls, Isolation, Stage2, Stage2Registers } from "./isolation.js";
 
 /** HCR_EL2 while a Realm runs; TWI, TWE and VSE are added per entry. TIDCP: IMPLEMENTATION DEFINED registers trap. */
@@ -68,32 +70,25 @@ const VSESR_MASK = 0x1ff_ffffn;
 
 const REC = RecLayout.fields;
 const CONTEXT = PeContextLayout.fields;
+const ENTER = RmiRecEnter.fields;
 const OK = rmmEl3Code("E_RMM_OK");
-const GPR_BYTES = REC.gprs.size;
 /** Offset of ICH_LR0_EL2 in the ICH group, in bytes. */
 const LR0 = (R.ICH_LR0 - GROUPS.ICH.first) * 8;
 const ICH_HCR_OFFSET = REC.ich.offset + (R.ICH_HCR_EL2 - GROUPS.ICH.first) * 8;
 
-/** Views of a PE's state groups, made once: the PE's bytes never move. */
-interface GroupViews {
-  readonly gprs: Uint8Array;
-  readonly el1: Uint8Array;
-  readonly ich: Uint8Array;
-  readonly fp: Uint8Array;
-}
-const views = new WeakMap<Pe, GroupViews>();
-function groupViews(pe: Pe): GroupViews {
-  const known = views.get(pe);
-  if (known) return known;
-  const of = (group: keyof typeof GROUPS, size = GROUPS[group].count * 8) =>
-    pe.bytes.subarray(GROUPS[group].first * 8, GROUPS[group].first * 8 + size);
-  const made = { gprs: of("GPR", GPR_BYTES), el1: of("EL1"), ich: of("ICH"), fp: of("FP") };
-  views.set(pe, made);
-  return made;
-}
+/** State groups of a PE that are moved as blocks. X30 is the last of the general registers that a REC has. */
+const GPRS: Block = { offset: R.X0 * 8, size: REC.gprs.size };
+const EL1: Block = { offset: GROUPS.EL1.first * 8, size: GROUPS.EL1.count * 8 };
+const ICH: Block = { offset: GROUPS.ICH.first * 8, size: GROUPS.ICH.count * 8 };
+const FP: Block = { offset: GROUPS.FP.first * 8, size: GROUPS.FP.count * 8 };
+/** Where the SIMD state lies in its auxiliary granule. */
+const AUX_SIMD: Block = { offset: 0, size: FP.size };
 
-const slice = (data: Uint8Array, field: { readonly offset: number; readonly size: number }) =>
-  data.subarray(field.offset, field.offset + field.size);
+/** PE to granule, granule to PE. */
+const saveBlock = (to: Uint8Array, field: Block, pe: Pe, group: Block) =>
+  move(to, field.offset, pe.bytes, group.offset, group.size);
+const loadBlock = (pe: Pe, group: Block, from: Uint8Array, field: Block) =>
+  move(pe.bytes, group.offset, from, field.offset, group.size);
 
 /** An RMM-EL3 service: X0 = status; outputs stay in X1 and X2. */
 function el3Call(pe: Pe, fid: bigint, x1: bigint, x2 = 0n, x3 = 0n): bigint {
@@ -139,11 +134,10 @@ export const rme: Isolation = {
   },
 
   load(pe, rec: Rec, context: PeContext, controls: EntryControls) {
-    const { gprs, el1, ich } = groupViews(pe);
-    context.bytes.set(el1, CONTEXT.host_el1.offset);
-    gprs.set(slice(rec.bytes, REC.gprs));
-    el1.set(slice(rec.bytes, REC.el1));
-    ich.set(slice(rec.bytes, REC.ich));
+    saveBlock(context.bytes, CONTEXT.host_el1, pe, EL1);
+    loadBlock(pe, GPRS, rec.bytes, REC.gprs);
+    loadBlock(pe, EL1, rec.bytes, REC.el1);
+    loadBlock(pe, ICH, rec.bytes, REC.ich);
 
     const { r } = pe;
     r[R.ELR_EL2] = rec.pc;
@@ -151,27 +145,27 @@ export const rme: Isolation = {
     r[R.VMPIDR_EL2] = rec.vmpidr;
     r[R.VTCR_EL2] = rec.vtcr;
     r[R.VTTBR_EL2] = rec.vttbr;
-    r[R.VSESR_EL2] = controls.vserror ?? 0n;
-    r[R.HCR_EL2] =
-      HCR_REALM |
-      (controls.trapWfi ? HCR_EL2.TWI.mask : 0n) |
-      (controls.trapWfe ? HCR_EL2.TWE.mask : 0n) |
-      (controls.vserror === undefined ? 0n : HCR_EL2.VSE.mask);
+    r[R.HCR_EL2] = HCR_REALM;
+    if (controls.trapWfi) r[R.HCR_EL2]! |= HCR_EL2.TWI.mask;
+    if (controls.trapWfe) r[R.HCR_EL2]! |= HCR_EL2.TWE.mask;
+    if (controls.vserror) {
+      r[R.HCR_EL2]! |= HCR_EL2.VSE.mask;
+      r[R.VSESR_EL2] = rec.vsesr;
+    }
     r[R.CPTR_EL2] = CPTR_REALM;
     r[R.MDCR_EL2] = MDCR_REALM;
     r[R.CNTHCTL_EL2] = CNTHCTL_REALM;
   },
 
   save(pe, rec: Rec, context: PeContext) {
-    const { gprs, el1, ich } = groupViews(pe);
     const { r } = pe;
-    rec.bytes.set(gprs, REC.gprs.offset);
-    rec.bytes.set(el1, REC.el1.offset);
-    rec.bytes.set(ich, REC.ich.offset);
+    saveBlock(rec.bytes, REC.gprs, pe, GPRS);
+    saveBlock(rec.bytes, REC.el1, pe, EL1);
+    saveBlock(rec.bytes, REC.ich, pe, ICH);
     rec.pc = r[R.ELR_EL2]!;
     rec.pstate = r[R.SPSR_EL2]!;
 
-    el1.set(slice(context.bytes, CONTEXT.host_el1));
+    loadBlock(pe, EL1, context.bytes, CONTEXT.host_el1);
     // DEN0137, "REC exit": ICH_HCR_EL2.En is 0 on return; the rest of the interface is the Host's to reload.
     r[R.ICH_HCR_EL2]! &= ~ICH_HCR_EL2.EN.mask;
     r[R.HCR_EL2] = HCR_RMM;
@@ -187,26 +181,24 @@ export const rme: Isolation = {
   vserrorPending: (pe) => (pe.r[R.HCR_EL2]! & HCR_EL2.VSE.mask) !== 0n,
 
   loadSimd(pe, rec, context) {
-    const { fp } = groupViews(pe);
-    context.bytes.set(fp, CONTEXT.host_fp.offset);
-    fp.set(rec.subarray(0, fp.length));
+    saveBlock(context.bytes, CONTEXT.host_fp, pe, FP);
+    loadBlock(pe, FP, rec, AUX_SIMD);
     pe.r[R.CPTR_EL2]! |= CPTR_FPEN;
   },
 
   saveSimd(pe, rec, context) {
-    const { fp } = groupViews(pe);
-    rec.set(fp);
-    fp.set(slice(context.bytes, CONTEXT.host_fp));
+    saveBlock(rec, AUX_SIMD, pe, FP);
+    loadBlock(pe, FP, context.bytes, CONTEXT.host_fp);
   },
 
   resume: () => ERET,
 
   interrupts: {
-    give(rec, hcr, lrs) {
+    give(rec, enter, listRegisters) {
       // EOIcount stays the REC's own from exit to entry.
-      const kept = rec.view.getBigUint64(ICH_HCR_OFFSET, true) & ICH_HCR_EL2.EOICOUNT.mask;
-      rec.view.setBigUint64(ICH_HCR_OFFSET, ICH_HCR_REALM | kept | (hcr & REC_GIC_HCR_HOST_MASK), true);
-      rec.bytes.set(lrs, REC.ich.offset + LR0);
+      const kept = rec.get64(ICH_HCR_OFFSET) & ICH_HCR_EL2.EOICOUNT.mask;
+      rec.set64(ICH_HCR_OFFSET, ICH_HCR_REALM | kept | (enter.gicv3_hcr & REC_GIC_HCR_HOST_MASK));
+      move(rec.bytes, REC.ich.offset + LR0, enter.bytes, ENTER.gicv3_lrs.offset, 8 * listRegisters);
     },
     misr: (pe) => pe.mrs("ICH_MISR_EL2"),
   },

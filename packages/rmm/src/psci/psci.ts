@@ -16,7 +16,7 @@ import {
 import { R } from "@realmbox/machine";
 import { type Rd, RealmState } from "../realm/rd.js";
 import type { TrapOutcome } from "../rec/abort.js";
-import { beginExit, setExitGpr } from "../rec/exit.js";
+import { beginExit } from "../rec/exit.js";
 import type { Rec } from "../rec/rec.js";
 import type { Rmm } from "../rmm.js";
 
@@ -194,10 +194,10 @@ export function psciCall(rmm: Rmm, rec: Rec, fid: bigint): TrapOutcome {
 
   rec.forgetExit();
   beginExit(rmm, RmiRecExitReason.RMI_EXIT_PSCI);
-  setExitGpr(rmm, 0, fid);
+  rmm.exit.setGpr(0, fid);
   if (result.kind === "pending") {
     rec.psci_pending = 1;
-    setExitGpr(rmm, 1, result.target);
+    rmm.exit.setGpr(1, result.target);
   }
   return "exit";
 }

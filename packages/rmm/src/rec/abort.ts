@@ -9,28 +9,17 @@
  *   unprotected    -          any          REC exit, emulatable if ISV     SEA to the Realm
  *   beyond         -          -            Address Size Fault to the Realm, likewise
  */
-import {
-  EC,
-  ESR,
-  FSC,
-  ISS_ABORT,
-  ipaOfHpfar,
-  REC_EXIT_ESR_MASK,
-  RmiRecExit,
-  RmiRecExitReason,
-  RmiRipas,
-} from "@realmbox/abi";
+import { EC, ESR, FSC, ISS_ABORT, ipaOfHpfar, REC_EXIT_ESR_MASK, RmiRecExitReason, RmiRipas } from "@realmbox/abi";
 import { R } from "@realmbox/machine";
 import type { Rmm } from "../rmm.js";
 import { isValidEntry, rtteRipas } from "../rtt/entry.js";
 import { RTT_LEVEL_PAGE } from "../rtt/geometry.js";
 import { walk } from "../rtt/walk.js";
-import { beginExit, setExitGpr } from "./exit.js";
+import { beginExit } from "./exit.js";
 import { injectAddressSizeFault, injectSea } from "./inject.js";
 import { isWrite, storedValue } from "./mmio.js";
 import { LastExit, type Rec } from "./rec.js";
 
-const EXIT = RmiRecExit.fields;
 /** ISS_ABORT.SET of an external abort. */
 const UER = 0n; // recoverable: the Realm may handle it
 
@@ -96,14 +85,14 @@ function unprotectedDataAbort(
   }
   rec.last_exit = LastExit.EMULATABLE_ABORT;
   beginAbortExit(rmm, esr, REC_EXIT_ESR_MASK.EMULATABLE_ABORT, hpfar);
-  EXIT.far.write(rmm.exit, 0, far & 0xfffn);
-  if (isWrite(esr)) setExitGpr(rmm, 0, storedValue(rmm.pe, esr));
+  rmm.exit.far = far & 0xfffn;
+  if (isWrite(esr)) rmm.exit.setGpr(0, storedValue(rmm.pe, esr));
 }
 
 function beginAbortExit(rmm: Rmm, esr: bigint, mask: bigint, hpfar: bigint): void {
   beginExit(rmm, RmiRecExitReason.RMI_EXIT_SYNC);
-  EXIT.esr.write(rmm.exit, 0, esr & mask);
-  EXIT.hpfar.write(rmm.exit, 0, hpfar);
+  rmm.exit.esr = esr & mask;
+  rmm.exit.hpfar = hpfar;
 }
 
 /** Synchronous External abort, on the access itself or on a walk of any level. */

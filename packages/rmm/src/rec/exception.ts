@@ -2,21 +2,12 @@
  * Exceptions that a running REC takes to R-EL2: which the RMM answers itself, and which end in a REC exit. DEN0137
  * 1.0-rel0, "Realm exceptions".
  */
-import {
-  EC,
-  ESR,
-  ISS_SERROR,
-  ISS_WFX,
-  invariant,
-  REC_EXIT_ESR_MASK,
-  RmiRecExit,
-  RmiRecExitReason,
-} from "@realmbox/abi";
+import { EC, ESR, ISS_SERROR, ISS_WFX, invariant, REC_EXIT_ESR_MASK, RmiRecExitReason } from "@realmbox/abi";
 import { R, type SlotEvent, type SlotExit } from "@realmbox/machine";
 import type { Rmm } from "../rmm.js";
 import { realmSmc } from "../rsi/dispatch.js";
 import { realmAbort, type TrapOutcome } from "./abort.js";
-import { beginExit, leaveRec, setExitGpr } from "./exit.js";
+import { beginExit, leaveRec } from "./exit.js";
 import { injectUndefined } from "./inject.js";
 import { REC_AUX, type Rec } from "./rec.js";
 import { realmSysreg } from "./sysreg.js";
@@ -27,7 +18,7 @@ type Vector = Extract<SlotEvent, { kind: "exception" }>["vector"];
 
 /** The REC of this PE took an exception to R-EL2. */
 export function realmException(rmm: Rmm, vector: Vector): SlotExit {
-  const context = rmm.peContext(rmm.pe.index);
+  const context = rmm.peContext();
   invariant(context.rec !== 0n, "only a REC runs below R-EL2", rmm.pe.index);
   const rec = rmm.rec(context.rec);
   switch (vector) {
@@ -70,7 +61,7 @@ function synchronous(rmm: Rmm, rec: Rec): TrapOutcome {
     case EC.WFX:
       return waitExit(rmm, rec, esr);
     case EC.FP: {
-      const context = rmm.peContext(pe.index);
+      const context = rmm.peContext();
       rmm.isolation.loadSimd(pe, rmm.bytesAt(rec.auxAt(REC_AUX.SIMD)), context);
       context.fp_loaded = 1;
       return "realm"; // the instruction is executed again
@@ -96,9 +87,9 @@ function waitExit(rmm: Rmm, rec: Rec, esr: bigint): TrapOutcome {
   rec.forgetExit();
   pe.r[R.ELR_EL2]! += 4n;
   beginExit(rmm, RMI_EXIT_SYNC);
-  RmiRecExit.fields.esr.write(rmm.exit, 0, esr & REC_EXIT_ESR_MASK.WFX);
+  rmm.exit.esr = esr & REC_EXIT_ESR_MASK.WFX;
   const rn = Number(ISS_WFX.RN.get(esr));
-  if (ISS_WFX.TI.get(esr) >= 2n && rn !== 31) setExitGpr(rmm, 0, pe.r[R.X0 + rn]!);
+  if (ISS_WFX.TI.get(esr) >= 2n && rn !== 31) rmm.exit.setGpr(0, pe.r[R.X0 + rn]!);
   return "exit";
 }
 
@@ -113,7 +104,7 @@ function serrorExit(rmm: Rmm, rec: Rec): SlotExit {
   const aet = ISS_SERROR.AET.get(esr);
   rec.forgetExit();
   beginExit(rmm, RMI_EXIT_SERROR);
-  RmiRecExit.fields.esr.write(rmm.exit, 0, esr & REC_EXIT_ESR_MASK.SERROR);
+  rmm.exit.esr = esr & REC_EXIT_ESR_MASK.SERROR;
   if (aet === UEU || aet === UER) rmm.isolation.requestVserror(pe, rec, esr);
   return leaveRec(rmm);
 }

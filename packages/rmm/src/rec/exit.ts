@@ -3,13 +3,11 @@
  * fills what its reason has, and leaves; everything else is filled here or stays zero.
  */
 import {
-  CNT_CTL,
   REC_EXIT_OFFSET,
   REC_EXIT_REASON_NAMES,
   REC_GIC_HCR_EXIT_MASK,
   REC_GIC_HCR_HOST_MASK,
   REC_RUN_GPRS,
-  RmiRecExit,
   type RmiRecExitReason,
   type TraceValue,
 } from "@realmbox/abi";
@@ -17,21 +15,14 @@ import { R, type SlotExit } from "@realmbox/machine";
 import { ok, type RmiFailure } from "../rmi/command.js";
 import { completeRmi } from "../rmi/complete.js";
 import type { Rmm } from "../rmm.js";
-import { listRegisterCount } from "./interrupts.js";
+import { highWord, lowWord } from "../views.js";
 import { REC_AUX, type Rec } from "./rec.js";
-import { timersAsserted } from "./timers.js";
-
-const EXIT = RmiRecExit.fields;
+import { outputs, timerControl } from "./timers.js";
 
 /** Clears RmiRecExit and sets its reason. */
 export function beginExit(rmm: Rmm, reason: RmiRecExitReason): void {
-  rmm.exitBytes.fill(0);
-  EXIT.exit_reason.write(rmm.exit, 0, reason);
-}
-
-/** Sets one general register of RmiRecExit. */
-export function setExitGpr(rmm: Rmm, n: number, value: bigint): void {
-  rmm.exit.setBigUint64(EXIT.gprs.offset + 8 * n, value, true);
+  rmm.exit.bytes.fill(0);
+  rmm.exit.exit_reason = reason;
 }
 
 /** What an access of the RMM to a Realm's buffer could not translate: a Data Abort made up for the Host to resolve. */
@@ -46,14 +37,14 @@ const BUFFER_FAULT_ESR = 0x9000_0004n;
 export function beginBufferFaultExit(rmm: Rmm, rec: Rec, { ipa, level }: BufferFault): void {
   beginExit(rmm, 0);
   rec.forgetExit();
-  EXIT.esr.write(rmm.exit, 0, BUFFER_FAULT_ESR + BigInt(level));
-  EXIT.hpfar.write(rmm.exit, 0, (ipa & ~0xfffn) >> 8n);
+  rmm.exit.esr = BUFFER_FAULT_ESR + BigInt(level);
+  rmm.exit.hpfar = (ipa & ~0xfffn) >> 8n;
 }
 
 /** The REC that is loaded on this PE leaves it; RmiRecExit, begun by the caller, goes to the Host. */
 export function leaveRec(rmm: Rmm): SlotExit {
   const { pe, isolation } = rmm;
-  const context = rmm.peContext(pe.index);
+  const context = rmm.peContext();
   const rec = rmm.rec(context.rec);
 
   fillGic(rmm);
@@ -67,52 +58,52 @@ export function leaveRec(rmm: Rmm): SlotExit {
   if (rmm.trace?.wants("rec")) traceExit(rmm, rec);
 
   // The Host may have delegated the page meanwhile: then it does not learn what happened, and the REC stays as it is.
-  const fault = rmm.hostMemory.copyOut(run + BigInt(REC_EXIT_OFFSET), rmm.exitBytes);
-  const refused: RmiFailure = { status: "RMI_ERROR_INPUT", index: 0, condition: "run_pas" };
-  return completeRmi(rmm, REC_ENTER, { rec: rec.addr, run_ptr: run }, fault ? refused : ok, x4);
+  const fault = rmm.hostMemory.copyOut(run + EXIT_AT, rmm.exit.bytes);
+  return completeRmi(rmm, REC_ENTER, { rec: rec.addr, run_ptr: run }, fault ? REFUSED : ok, x4);
 }
+const EXIT_AT = BigInt(REC_EXIT_OFFSET);
 const REC_ENTER = { name: "RMI_REC_ENTER", out: [] } as const;
+const REFUSED: RmiFailure = { status: "RMI_ERROR_INPUT", index: 0, condition: "run_pas" };
 
-/** List registers and their control as they are now. Offsets between CNT* and the counters are zero in a Realm. */
+/** List registers and their control as they are now. */
 function fillGic(rmm: Rmm): void {
-  const { pe, exit } = rmm;
-  const { r } = pe;
+  const { exit } = rmm;
+  const { r } = rmm.pe;
   const hcr = r[R.ICH_HCR_EL2]!;
   let inUse = (hcr & REC_GIC_HCR_HOST_MASK) !== 0n;
-  const count = listRegisterCount(rmm.globals().ich_vtr);
-  for (let n = 0; n < count; n++) {
-    const lr = r[R.ICH_LR0 + n]!;
-    if (lr === 0n) continue;
+  const { listRegisters } = rmm.facts();
+  for (let n = 0; n < listRegisters; n++) {
+    if ((lowWord(r, R.ICH_LR0 + n) | highWord(r, R.ICH_LR0 + n)) === 0) continue;
     inUse = true;
-    exit.setBigUint64(EXIT.gicv3_lrs.offset + 8 * n, lr, true);
+    exit.setListRegister(n, r[R.ICH_LR0 + n]!);
   }
-  EXIT.gicv3_hcr.write(exit, 0, hcr & REC_GIC_HCR_EXIT_MASK);
-  EXIT.gicv3_vmcr.write(exit, 0, r[R.ICH_VMCR_EL2]!);
+  exit.gicv3_hcr = hcr & REC_GIC_HCR_EXIT_MASK;
+  exit.gicv3_vmcr = r[R.ICH_VMCR_EL2]!;
   // Without list registers and without maintenance interrupts asked for, none can be pending.
-  if (inUse) EXIT.gicv3_misr.write(exit, 0, rmm.isolation.interrupts.misr(pe));
+  if (inUse) exit.gicv3_misr = rmm.isolation.interrupts.misr(rmm.pe);
 }
 
+/** Timers as they are now; their offsets are zero in a Realm. Returns the outputs that are asserted. */
 function fillTimers({ pe, exit }: Rmm): number {
   const { r } = pe;
-  const ctl = (timer: "CNTV" | "CNTP", stored: bigint) =>
-    (stored & CNT_CTL.ENABLE.mask) === 0n ? stored : pe.timerCtl(timer);
-  EXIT.cntp_ctl.write(exit, 0, ctl("CNTP", r[R.CNTP_CTL_EL0]!));
-  EXIT.cntp_cval.write(exit, 0, r[R.CNTP_CVAL_EL0]!);
-  EXIT.cntv_ctl.write(exit, 0, ctl("CNTV", r[R.CNTV_CTL_EL0]!));
-  EXIT.cntv_cval.write(exit, 0, r[R.CNTV_CVAL_EL0]!);
-  return timersAsserted(pe);
+  const cntp = timerControl(pe, "CNTP");
+  const cntv = timerControl(pe, "CNTV");
+  exit.cntp_ctl = cntp;
+  exit.cntp_cval = r[R.CNTP_CVAL_EL0]!;
+  exit.cntv_ctl = cntv;
+  exit.cntv_cval = r[R.CNTV_CVAL_EL0]!;
+  return outputs(cntv, cntp);
 }
 
 function traceExit(rmm: Rmm, rec: Rec): void {
   const { exit } = rmm;
-  const reason = EXIT.exit_reason.read(exit, 0) as RmiRecExitReason;
-  const fields: Record<string, TraceValue> = { rec: rec.addr, reason: REC_EXIT_REASON_NAMES[reason]!, pc: rec.pc };
+  const reason = REC_EXIT_REASON_NAMES[exit.exit_reason]!;
+  const fields: Record<string, TraceValue> = { rec: rec.addr, reason, pc: rec.pc };
   for (const name of ["esr", "far", "hpfar", "ripas_base", "ripas_top"] as const) {
-    const value = EXIT[name].read(exit, 0);
-    if (value !== 0n) fields[name] = value;
+    if (exit[name] !== 0n) fields[name] = exit[name];
   }
   for (let n = 0; n < REC_RUN_GPRS; n++) {
-    const value = exit.getBigUint64(EXIT.gprs.offset + 8 * n, true);
+    const value = exit.getGpr(n);
     if (value !== 0n) fields[`gprs[${n}]`] = value;
   }
   rmm.emit("rec", "REC exit", fields);

@@ -3,6 +3,7 @@
  * interrupts and timers"; IHI 0069, "ICH_LR<n>_EL2".
  */
 import { ICH_LR, ICH_VTR_EL2, REC_GIC_HCR_HOST_MASK, RmiRecEnter } from "@realmbox/abi";
+import type { RecEnter } from "./rec.js";
 
 /** List registers that the CPU interface has. */
 export const listRegisterCount = (vtr: bigint): number => Number(ICH_VTR_EL2.LISTREGS.get(vtr)) + 1;
@@ -22,18 +23,17 @@ function isValidIntid(vintid: bigint, vtr: bigint): boolean {
  * priority bits clear, valid INTIDs, none twice. Entries of state inactive, and those beyond the CPU interface's number,
  * are not looked at.
  */
-export function gicConfigIsValid(enter: DataView, vtr: bigint): boolean {
-  if (RmiRecEnter.fields.gicv3_hcr.read(enter, 0) & ~REC_GIC_HCR_HOST_MASK) return false;
-  const priorityRes0 = ICH_LR.PRIORITY.of(0xff >> (Number(ICH_VTR_EL2.PRIBITS.get(vtr)) + 1));
-  const count = listRegisterCount(vtr);
-  const seen: bigint[] = [];
-  for (let n = 0; n < count; n++) {
-    const at = LRS + 8 * n;
-    if (enter.getUint8(at + 7) >> 6 === 0) continue; // ICH_LR.STATE
-    const lr = enter.getBigUint64(at, true);
+export function gicConfigIsValid(enter: RecEnter, vtr: bigint, listRegisters: number): boolean {
+  if (enter.gicv3_hcr & ~REC_GIC_HCR_HOST_MASK) return false;
+  let seen: bigint[] | undefined;
+  for (let n = 0; n < listRegisters; n++) {
+    if (enter.bytes[LRS + 8 * n + 7]! >> 6 === 0) continue; // ICH_LR.STATE
+    const lr = enter.get64(LRS + 8 * n);
+    const priorityRes0 = ICH_LR.PRIORITY.of(0xff >> (Number(ICH_VTR_EL2.PRIBITS.get(vtr)) + 1));
     if (lr & (ICH_LR.HW.mask | PINTID_RES0 | priorityRes0)) return false;
     const vintid = ICH_LR.VINTID.get(lr);
-    if (!isValidIntid(vintid, vtr) || seen.includes(vintid)) return false;
+    if (!isValidIntid(vintid, vtr) || seen?.includes(vintid)) return false;
+    seen ??= [];
     seen.push(vintid);
   }
   return true;

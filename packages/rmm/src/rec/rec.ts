@@ -2,7 +2,7 @@
  * Realm Execution Context: one granule that holds a vCPU's state while it does not run, and what the RMM remembers of its
  * last exit. DEN0137 1.0-rel0, "Realm Execution Context". Auxiliary granule 0 holds the SIMD state, 1 the attestation token.
  */
-import { bytes, GRANULE_SIZE, layout, REC_AUX_MAX, u8, u32, u64, u64s } from "@realmbox/abi";
+import { bytes, GRANULE_SIZE, layout, REC_AUX_MAX, RmiRecEnter, RmiRecExit, u8, u32, u64, u64s } from "@realmbox/abi";
 import { GROUPS } from "@realmbox/machine";
 import { structClass } from "../struct.js";
 
@@ -59,15 +59,15 @@ export const RecLayout = layout("REC", GRANULE_SIZE, {
 export class Rec extends structClass(RecLayout) {
   /** Physical address of one auxiliary granule. */
   auxAt(index: number): bigint {
-    return this.view.getBigUint64(RecLayout.fields.aux.offset + 8 * index, true);
+    return this.get64(RecLayout.fields.aux.offset + 8 * index);
   }
 
   getGpr(n: number): bigint {
-    return this.view.getBigUint64(RecLayout.fields.gprs.offset + 8 * n, true);
+    return this.get64(RecLayout.fields.gprs.offset + 8 * n);
   }
 
   setGpr(n: number, value: bigint): void {
-    this.view.setBigUint64(RecLayout.fields.gprs.offset + 8 * n, value, true);
+    this.set64(RecLayout.fields.gprs.offset + 8 * n, value);
   }
 
   /** Forgets the last exit: every entry that runs, and every exit but the synchronous ones, does. */
@@ -75,5 +75,27 @@ export class Rec extends structClass(RecLayout) {
     this.last_exit = LastExit.NONE;
     this.last_esr = 0n;
     this.last_far = 0n;
+  }
+}
+
+/** RmiRecEnter in the Host's memory, in place: for the step that reads it. */
+export class RecEnter extends structClass(RmiRecEnter) {
+  getGpr(n: number): bigint {
+    return this.get64(RmiRecEnter.fields.gprs.offset + 8 * n);
+  }
+}
+
+/** RmiRecExit as it is put together, before it goes to the Host's memory. */
+export class RecExit extends structClass(RmiRecExit) {
+  getGpr(n: number): bigint {
+    return this.get64(RmiRecExit.fields.gprs.offset + 8 * n);
+  }
+
+  setGpr(n: number, value: bigint): void {
+    this.set64(RmiRecExit.fields.gprs.offset + 8 * n, value);
+  }
+
+  setListRegister(n: number, value: bigint): void {
+    this.set64(RmiRecExit.fields.gicv3_lrs.offset + 8 * n, value);
   }
 }

@@ -18,8 +18,8 @@ const el1Offset = (slot: number): number => RecLayout.fields.el1.offset + 8 * (s
 export function resetRec(rec: Rec, pc: bigint): void {
   rec.pc = pc;
   rec.pstate = SPSR_EL1H_MASKED;
-  rec.view.setBigUint64(el1Offset(R.SCTLR_EL1), SCTLR_EL1_RESET, true);
-  rec.view.setBigUint64(el1Offset(R.MDSCR_EL1), MDSCR_EL1_RESET, true);
+  rec.set64(el1Offset(R.SCTLR_EL1), SCTLR_EL1_RESET);
+  rec.set64(el1Offset(R.MDSCR_EL1), MDSCR_EL1_RESET);
 }
 
 /** Turns on a REC for PSCI_CPU_ON: its registers start anew, with the caller's endianness. */
@@ -27,8 +27,8 @@ export function turnOnRec(rec: Rec, caller: Rec, { entry, contextId }: { entry: 
   rec.bytes.fill(0, RecLayout.fields.gprs.offset, RecLayout.fields.gprs.offset + RecLayout.fields.gprs.size);
   rec.bytes.fill(0, RecLayout.fields.el1.offset, RecLayout.fields.el1.offset + RecLayout.fields.el1.size);
   resetRec(rec, entry);
-  const callerSctlr = caller.view.getBigUint64(el1Offset(R.SCTLR_EL1), true);
-  rec.view.setBigUint64(el1Offset(R.SCTLR_EL1), SCTLR_EL1_RESET | (callerSctlr & SCTLR_EL1_EE.mask), true);
+  const callerSctlr = caller.get64(el1Offset(R.SCTLR_EL1));
+  rec.set64(el1Offset(R.SCTLR_EL1), SCTLR_EL1_RESET | (callerSctlr & SCTLR_EL1_EE.mask));
   rec.setGpr(0, contextId);
   rec.runnable = 1;
 }

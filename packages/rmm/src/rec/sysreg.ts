@@ -6,11 +6,11 @@
  *   IMPLEMENTATION DEFINED (HCR_EL2.TIDCP)          Undefined Instruction exception
  *   all others: debug, trace, PMU, activity monitors  read as zero, writes ignored
  */
-import { ISS_SYSREG, ISS_SYSREG_ID_MASK, RmiRecExit, RmiRecExitReason, sysregIss } from "@realmbox/abi";
+import { ISS_SYSREG, ISS_SYSREG_ID_MASK, RmiRecExitReason, sysregIss } from "@realmbox/abi";
 import { type Pe, R } from "@realmbox/machine";
 import type { Rmm } from "../rmm.js";
 import type { TrapOutcome } from "./abort.js";
-import { beginExit, setExitGpr } from "./exit.js";
+import { beginExit } from "./exit.js";
 import { idRegister } from "./id-registers.js";
 import { injectUndefined } from "./inject.js";
 import { LastExit, type Rec } from "./rec.js";
@@ -58,8 +58,8 @@ export function realmSysreg(rmm: Rmm, rec: Rec): TrapOutcome {
       rec.last_esr = esr;
     }
     beginExit(rmm, RmiRecExitReason.RMI_EXIT_SYNC);
-    RmiRecExit.fields.esr.write(rmm.exit, 0, esr);
-    if (!isRead) setExitGpr(rmm, 0, readX(pe, rtOf(esr)));
+    rmm.exit.esr = esr;
+    if (!isRead) rmm.exit.setGpr(0, readX(pe, rtOf(esr)));
     return "exit";
   }
   if (isRead) {

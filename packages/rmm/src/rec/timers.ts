@@ -4,27 +4,36 @@
  */
 import { CNT_CTL, CNTHCTL_EL2, timerAsserted } from "@realmbox/abi";
 import { type Pe, R } from "@realmbox/machine";
+import { lowWord } from "../views.js";
 
 /** Outputs as a set of bits, in the REC's `timers_asserted` too. */
 const VIRTUAL = 1;
 const PHYSICAL = 2;
 
-/** A timer that is off cannot be asserted: spares the count. */
-const asserted = (pe: Pe, timer: "CNTV" | "CNTP", ctl: bigint): boolean =>
-  (ctl & CNT_CTL.ENABLE.mask) !== 0n && timerAsserted(pe.timerCtl(timer));
+const ENABLE = Number(CNT_CTL.ENABLE.mask);
+
+const CTL = { CNTV: R.CNTV_CTL_EL0, CNTP: R.CNTP_CTL_EL0 } as const;
+
+/** Control of a timer with ISTATUS; a timer that is off has none, which spares the count. */
+export const timerControl = (pe: Pe, timer: keyof typeof CTL): bigint =>
+  lowWord(pe.r, CTL[timer]) & ENABLE ? pe.timerCtl(timer) : pe.r[CTL[timer]]!;
+
+/** Outputs by the two controls. */
+export const outputs = (cntv: bigint, cntp: bigint): number =>
+  (timerAsserted(cntv) ? VIRTUAL : 0) | (timerAsserted(cntp) ? PHYSICAL : 0);
 
 /** The EL1 timer outputs of the REC that is loaded. */
 export function timersAsserted(pe: Pe): number {
-  return (
-    (asserted(pe, "CNTV", pe.r[R.CNTV_CTL_EL0]!) ? VIRTUAL : 0) |
-    (asserted(pe, "CNTP", pe.r[R.CNTP_CTL_EL0]!) ? PHYSICAL : 0)
-  );
+  if (((lowWord(pe.r, CTL.CNTV) | lowWord(pe.r, CTL.CNTP)) & ENABLE) === 0) return 0;
+  return outputs(timerControl(pe, "CNTV"), timerControl(pe, "CNTP"));
 }
 
+const MASKS = CNTHCTL_EL2.CNTVMASK.mask | CNTHCTL_EL2.CNTPMASK.mask;
+
 /** Before the REC runs, and after each trap that the RMM handles itself: masks the outputs that are asserted. */
-export function maskTimers(pe: Pe, outputs: number): void {
-  pe.r[R.CNTHCTL_EL2] =
-    (pe.r[R.CNTHCTL_EL2]! & ~(CNTHCTL_EL2.CNTVMASK.mask | CNTHCTL_EL2.CNTPMASK.mask)) |
-    (outputs & VIRTUAL ? CNTHCTL_EL2.CNTVMASK.mask : 0n) |
-    (outputs & PHYSICAL ? CNTHCTL_EL2.CNTPMASK.mask : 0n);
+export function maskTimers(pe: Pe, asserted: number): void {
+  const { r } = pe;
+  r[R.CNTHCTL_EL2]! &= ~MASKS;
+  if (asserted & VIRTUAL) r[R.CNTHCTL_EL2]! |= CNTHCTL_EL2.CNTVMASK.mask;
+  if (asserted & PHYSICAL) r[R.CNTHCTL_EL2]! |= CNTHCTL_EL2.CNTPMASK.mask;
 }

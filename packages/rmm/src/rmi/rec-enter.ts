@@ -1,6 +1,5 @@
 /** RMI_REC_ENTER: runs a REC. DEN0137 1.0-rel0, "REC entry". */
 import {
-  REC_EXIT_OFFSET,
   RMI_REC_ENTER_FLAGS,
   RmiRecEnter,
   RmiRecExitReason,
@@ -14,13 +13,14 @@ import { R } from "@realmbox/machine";
 import { type Rd, RealmState } from "../realm/rd.js";
 import { type BufferFault, beginBufferFaultExit, beginExit } from "../rec/exit.js";
 import { injectSea } from "../rec/inject.js";
-import { gicConfigIsValid, listRegisterCount } from "../rec/interrupts.js";
+import { gicConfigIsValid } from "../rec/interrupts.js";
 import { completeMmio } from "../rec/mmio.js";
-import { LastExit, type Rec } from "../rec/rec.js";
+import { LastExit, type Rec, RecEnter } from "../rec/rec.js";
 import { readCompleted } from "../rec/sysreg.js";
 import { maskTimers, timersAsserted } from "../rec/timers.js";
 import type { Rmm } from "../rmm.js";
 import { realmPage } from "../rtt/walk.js";
+import { move } from "../views.js";
 import { ENTERED, EXITED, rmiCommand } from "./command.js";
 
 const ENTER = RmiRecEnter.fields;
@@ -53,8 +53,7 @@ export const recEnter = rmiCommand({
   run(rmm, { rec: recAddr, run_ptr }, fail) {
     const page = rmm.hostGranule(run_ptr);
     if (typeof page === "string") return fail(`run_${page}`, "RMI_ERROR_INPUT");
-    const { enter } = rmm;
-    rmm.enterBytes.set(page.subarray(0, REC_EXIT_OFFSET)); // once: the Host may change its memory at any time
+    const enter = new RecEnter(run_ptr, page); // nothing changes the Host's memory within this step
     const granule = rmm.granuleIn(recAddr, "REC");
     if (typeof granule === "string")
       return fail(granule === "state" ? "rec_gran_state" : `rec_${granule}`, "RMI_ERROR_INPUT");
@@ -65,9 +64,9 @@ export const recEnter = rmiCommand({
     if (rd.state === RealmState.SYSTEM_OFF) return fail("system_off", "RMI_ERROR_REALM", 1);
     if (!rec.runnable) return fail("rec_runnable", "RMI_ERROR_REC");
     if (rec.psci_pending) return fail("rec_psci", "RMI_ERROR_REC");
-    const { ich_vtr } = rmm.globals();
-    if (!gicConfigIsValid(enter, ich_vtr)) return fail("rec_gicv3", "RMI_ERROR_REC");
-    const flags = ENTER.flags.read(enter, 0);
+    const { ichVtr, listRegisters } = rmm.facts();
+    if (!gicConfigIsValid(enter, ichVtr, listRegisters)) return fail("rec_gicv3", "RMI_ERROR_REC");
+    const { flags } = enter;
     const sea = (flags & FLAGS.INJECT_SEA.mask) !== 0n;
     const mmio = !sea && (flags & FLAGS.EMUL_MMIO.mask) !== 0n;
     const last = rec.last_exit;
@@ -77,31 +76,26 @@ export const recEnter = rmiCommand({
 
     const { pe, isolation } = rmm;
     granule.refcount = 1;
-    const context = rmm.peContext(pe.index);
+    const context = rmm.peContext();
     context.rec = recAddr;
     context.run = run_ptr;
     context.x4 = rmm.x(4);
     context.fp_loaded = 0;
-    const lrs = ENTER.gicv3_lrs.offset;
-    isolation.interrupts.give(
-      rec,
-      ENTER.gicv3_hcr.read(enter, 0),
-      rmm.enterBytes.subarray(lrs, lrs + 8 * listRegisterCount(ich_vtr)),
-    );
+    isolation.interrupts.give(rec, enter, listRegisters);
     isolation.load(pe, rec, context, {
       trapWfi: (flags & FLAGS.TRAP_WFI.mask) !== 0n,
       trapWfe: (flags & FLAGS.TRAP_WFE.mask) !== 0n,
-      vserror: rec.vserror_pending ? rec.vsesr : undefined,
+      vserror: rec.vserror_pending !== 0,
     });
     if (rmm.trace?.wants("rec")) rmm.emit("rec", "REC entry", { rec: recAddr, index: rec.index, pc: rec.pc, flags });
 
     if (sea) injectSea(pe, rec.last_esr, rec.last_far);
-    if (mmio) completeMmio(pe, rec.last_esr, enterGpr(rmm, 0));
-    if (last === LastExit.SYSREG_READ) readCompleted(pe, rec.last_esr, enterGpr(rmm, 0));
-    rec.forgetExit();
+    if (mmio) completeMmio(pe, rec.last_esr, enter.getGpr(0));
+    if (last === LastExit.SYSREG_READ) readCompleted(pe, rec.last_esr, enter.getGpr(0));
+    if (last !== LastExit.NONE) rec.forgetExit();
     if (rec.ripas_pending) completeRipasChange(rmm, rec, Number(FLAGS.RIPAS_RESPONSE.get(flags)) as RmiResponseValue);
     if (rec.host_call_pending) {
-      const fault = completeHostCall(rmm, rec, rd);
+      const fault = completeHostCall(rmm, { rec, rd, enter });
       if (fault) {
         beginBufferFaultExit(rmm, rec, fault);
         return EXITED;
@@ -120,9 +114,6 @@ export const recEnter = rmiCommand({
 });
 type RmiResponseValue = (typeof RmiResponse)[keyof typeof RmiResponse];
 
-/** General register n as the Host gave it. */
-const enterGpr = (rmm: Rmm, n: number): bigint => rmm.enter.getBigUint64(ENTER.gprs.offset + 8 * n, true);
-
 /** The Realm learns how far its RSI_IPA_STATE_SET went: X0 to X2. */
 function completeRipasChange({ pe }: Rmm, rec: Rec, response: RmiResponseValue): void {
   const refused = rec.ripas_value === RmiRipas.RAM && rec.ripas_addr !== rec.ripas_top && response !== 0;
@@ -135,7 +126,10 @@ function completeRipasChange({ pe }: Rmm, rec: Rec, response: RmiResponseValue):
 }
 
 /** Writes the Host's answer into the Realm's RsiHostCall; a fault leaves the call pending. */
-function completeHostCall(rmm: Rmm, rec: Rec, rd: Rd): BufferFault | undefined {
+function completeHostCall(
+  rmm: Rmm,
+  { rec, rd, enter }: { readonly rec: Rec; readonly rd: Rd; readonly enter: RecEnter },
+): BufferFault | undefined {
   const ipa = rec.host_call_ipa;
   const page = realmPage(rmm, rd, ipa);
   if (page.kind === "fault") return { ipa, level: page.level };
@@ -144,12 +138,7 @@ function completeHostCall(rmm: Rmm, rec: Rec, rd: Rd): BufferFault | undefined {
   const status = page.kind === "empty" ? RSI_STATUS.RSI_ERROR_INPUT : RSI_STATUS.RSI_SUCCESS;
   if (page.kind === "mapped") {
     const { gprs } = RsiHostCall.fields;
-    rmm
-      .bytesAt(page.pa)
-      .set(
-        rmm.enterBytes.subarray(ENTER.gprs.offset, ENTER.gprs.offset + gprs.size),
-        Number(ipa & 0xfffn) + gprs.offset,
-      );
+    move(rmm.bytesAt(page.pa), Number(ipa & 0xfffn) + gprs.offset, enter.bytes, ENTER.gprs.offset, gprs.size);
   }
   rmm.pe.r[R.X0] = BigInt(status);
   return undefined;

@@ -1,6 +1,7 @@
 /** RSI_HOST_CALL: a call from the Realm to the Host, all registers in a structure in Protected memory. */
 import { RmiRecExit, RmiRecExitReason, RsiHostCall } from "@realmbox/abi";
 import { beginExit } from "../rec/exit.js";
+import { move, viewsOf } from "../views.js";
 import { isBytes, realmBuffer } from "./buffer.js";
 import { rsiCommand } from "./command.js";
 
@@ -26,9 +27,8 @@ export const hostCall = rsiCommand({
     rec.host_call_ipa = addr;
     rec.forgetExit();
     beginExit(rmm, RmiRecExitReason.RMI_EXIT_HOST_CALL);
-    const view = new DataView(page.buffer, page.byteOffset + at, RsiHostCall.size);
-    RmiRecExit.fields.imm.write(rmm.exit, 0, imm.read(view, 0));
-    rmm.exitBytes.set(page.subarray(at + gprs.offset, at + gprs.offset + gprs.size), RmiRecExit.fields.gprs.offset);
+    rmm.exit.imm = imm.read(viewsOf(page.buffer).data, page.byteOffset + at);
+    move(rmm.exit.bytes, RmiRecExit.fields.gprs.offset, page, at + gprs.offset, gprs.size);
     return { kind: "exit" };
   },
 });

@@ -1,12 +1,5 @@
 /** RSI_IPA_STATE_GET and RSI_IPA_STATE_SET: the RIPAS of a Realm's own addresses. */
-import {
-  isGranuleAligned,
-  RmiRecExit,
-  RmiRecExitReason,
-  RmiRipas,
-  RSI_RIPAS_CHANGE_FLAGS,
-  rttEntrySize,
-} from "@realmbox/abi";
+import { isGranuleAligned, RmiRecExitReason, RmiRipas, RSI_RIPAS_CHANGE_FLAGS, rttEntrySize } from "@realmbox/abi";
 import { beginExit } from "../rec/exit.js";
 import { rtteRipas, rtteState } from "../rtt/entry.js";
 import { RTT_ENTRIES, RTT_LEVEL_PAGE } from "../rtt/geometry.js";
@@ -68,10 +61,9 @@ export const ipaStateSet = rsiCommand({
     rec.ripas_destroyed = Number(RSI_RIPAS_CHANGE_FLAGS.DESTROYED.get(flags));
     rec.forgetExit();
     beginExit(rmm, RmiRecExitReason.RMI_EXIT_RIPAS_CHANGE);
-    const { ripas_base, ripas_top, ripas_value } = RmiRecExit.fields;
-    ripas_base.write(rmm.exit, 0, base);
-    ripas_top.write(rmm.exit, 0, top);
-    ripas_value.write(rmm.exit, 0, ripas);
+    rmm.exit.ripas_base = base;
+    rmm.exit.ripas_top = top;
+    rmm.exit.ripas_value = ripas;
     return { kind: "exit", status: "RSI_SUCCESS" };
   },
 });
