@@ -18,6 +18,11 @@ import {
 import { R } from "@realmbox/machine";
 import { DRAM, type RmiOutcome, StandIn, type StandInPe } from "./stand-in.js";
 
+/** What building a Realm takes: the stand-in, or the real machine. */
+export type TestMachine = Pick<StandIn, "page" | "write" | "ok" | "rmi" | "granuleState"> & {
+  rmiOn(index: number, fid: bigint, args: readonly bigint[]): RmiOutcome | undefined;
+};
+
 export type RealmParams = Parameters<typeof RmiRealmParams.encode>[0];
 export const GRANULE = 4096n;
 export const PAGE = 0x1000n;
@@ -27,11 +32,11 @@ export const BLOCK = 0x20_0000n;
 export const PARAMS: RealmParams = { s2sz: 33, num_bps: 1, num_wps: 1, rtt_level_start: 1n, rtt_num_start: 1, vmid: 1 };
 export const UNPROTECTED = 1n << 32n;
 
-export class Host {
-  readonly machine: StandIn;
+export class Host<M extends TestMachine = StandIn> {
+  readonly machine: M;
   private next = DRAM;
 
-  constructor(machine = new StandIn().bootAll()) {
+  constructor(machine: M = new StandIn().bootAll() as never) {
     this.machine = machine;
   }
 
@@ -58,7 +63,7 @@ export class Host {
     return pa;
   }
 
-  realm(overrides: RealmParams = {}): Realm {
+  realm(overrides: RealmParams = {}): Realm<M> {
     const count = overrides.rtt_num_start ?? PARAMS.rtt_num_start!;
     const rtt_base = this.delegated(BigInt(count));
     for (let i = 1; i < count; i++) this.delegated();
@@ -75,14 +80,14 @@ export interface RecOptions {
   readonly gprs?: bigint[];
 }
 
-export class Realm {
-  readonly host: Host;
-  readonly machine: StandIn;
+export class Realm<M extends TestMachine = StandIn> {
+  readonly host: Host<M>;
+  readonly machine: M;
   readonly rd: bigint;
   readonly rttBase: bigint;
   private recCount = 0;
 
-  constructor(host: Host, rd: bigint, rttBase: bigint) {
+  constructor(host: Host<M>, rd: bigint, rttBase: bigint) {
     this.host = host;
     this.machine = host.machine;
     this.rd = rd;
@@ -119,7 +124,7 @@ export class Realm {
     return { level: Number(walk), state: Number(state), desc, ripas: Number(ripas) };
   }
 
-  rec({ runnable = true, pc = 0x1000n, gprs = [] }: RecOptions = {}): TestRec {
+  rec({ runnable = true, pc = 0x1000n, gprs = [] }: RecOptions = {}): TestRec<M> {
     const rec = this.host.delegated();
     const aux = [this.host.delegated(), this.host.delegated()];
     const index = this.recCount++;
@@ -143,35 +148,51 @@ export class Realm {
 
 export type Enter = Parameters<typeof RmiRecEnter.encode>[0];
 
-/** A REC on a PE: entered by the Host, left by traps. */
-export class TestRec {
-  readonly realm: Realm;
+/** A REC: entered by the Host. On the stand-in the test plays the Realm too, by traps. */
+export class TestRec<M extends TestMachine = StandIn> {
+  readonly realm: Realm<M>;
   readonly addr: bigint;
   readonly aux: readonly bigint[];
   readonly run: bigint;
-  pe: StandInPe;
+  private played: StandInPe | undefined;
 
-  constructor(realm: Realm, addr: bigint, aux: readonly bigint[]) {
+  constructor(realm: Realm<M>, addr: bigint, aux: readonly bigint[]) {
     this.realm = realm;
     this.addr = addr;
     this.aux = aux;
     this.run = realm.host.ns();
-    this.pe = realm.machine.pes[0]!;
   }
 
-  /** RMI_REC_ENTER; undefined: the REC runs. */
-  tryEnter(enter: Enter = {}, pe = this.pe): RmiOutcome | undefined {
-    this.pe = pe;
-    const page = this.realm.machine.page(this.run);
-    page.fill(0);
-    page.set(RmiRecEnter.encode(enter));
+  /** The PE on which the REC was entered last. */
+  get pe(): StandInPe {
+    return this.played ?? (this.realm.machine as unknown as StandIn).pes[0]!;
+  }
+
+  /** RMI_REC_ENTER. On the stand-in, undefined: the REC runs; on the real machine it has run. */
+  tryEnter(enter: Enter = {}, pe: { readonly index: number } = { index: this.pe.index }): RmiOutcome | undefined {
+    this.played = (this.realm.machine as unknown as StandIn).pes[pe.index];
+    this.fillRun(enter);
     return this.realm.machine.rmiOn(pe.index, RMI_FID.RMI_REC_ENTER, [this.addr, this.run]);
   }
 
-  enter(enter: Enter = {}, pe = this.pe): this {
+  fillRun(enter: Enter): void {
+    const page = this.realm.machine.page(this.run);
+    page.fill(0);
+    page.set(RmiRecEnter.encode(enter));
+  }
+
+  /** Enters the REC and plays it. */
+  enter(enter: Enter = {}, pe?: { readonly index: number }): this {
     const outcome = this.tryEnter(enter, pe);
     if (outcome) throw new Error(`REC_ENTER: ${outcome.status} ${outcome.condition}`);
     return this;
+  }
+
+  /** Enters the REC on the real machine; what it exits with. */
+  runUntilExit(enter: Enter = {}, pe?: { readonly index: number }) {
+    const outcome = this.tryEnter(enter, pe);
+    if (outcome?.status !== "RMI_SUCCESS") throw new Error(`REC_ENTER: ${outcome?.status} ${outcome?.condition}`);
+    return this.exit;
   }
 
   x(n: number): bigint {
@@ -184,6 +205,10 @@ export class TestRec {
     return this.pe.r[R.ELR_EL2]!;
   }
 
+  private get standIn(): StandIn {
+    return this.realm.machine as unknown as StandIn;
+  }
+
   /** What RmiRecExit says, after an exit. */
   get exit() {
     return RmiRecExit.decode(this.realm.machine.page(this.run), 0x800);
@@ -191,16 +216,15 @@ export class TestRec {
 
   /** The REC takes a synchronous exception to R-EL2. Returns the end of REC_ENTER, or undefined: the REC goes on. */
   trap(syndrome: { esr: bigint; far?: bigint; ipa?: bigint }): RmiOutcome | undefined {
-    const { pe } = this;
+    const { pe, standIn: machine } = this;
     pe.r[R.ESR_EL2] = syndrome.esr;
     pe.r[R.FAR_EL2] = syndrome.far ?? 0n;
     pe.r[R.HPFAR_EL2] = hpfarOfIpa(syndrome.ipa ?? 0n);
-    const { machine } = this.realm;
     return machine.outcome(pe, machine.rmm.step(pe, { kind: "exception", vector: "sync", lower: true }));
   }
 
   interrupt(vector: "irq" | "fiq" | "serror" = "irq"): RmiOutcome | undefined {
-    const { machine } = this.realm;
+    const machine = this.standIn;
     return machine.outcome(this.pe, machine.rmm.step(this.pe, { kind: "exception", vector, lower: true }));
   }
 
