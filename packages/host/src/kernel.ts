@@ -70,6 +70,18 @@ export interface HostMachine {
   devicePort(): MemoryPort;
 }
 
+/**
+ * Whether a vCPU in the guest must come out for its list registers: something is pending that they may not show. An
+ * edge counts even while its interrupt is active, for the guest's EOI will not make an exit.
+ */
+function hasNews({ vm, index }: VcpuCore): boolean {
+  const distributor = vm.vgic!.distributor!;
+  if (distributor.hppi(index) >= 0) return true;
+  return distributor
+    .candidates(index)
+    .some((intid) => distributor.isPending(index, intid) && distributor.isEdge(index, intid));
+}
+
 const zeros = (count: number): number[] => new Array<number>(count).fill(0);
 
 /** A vCPU runs this long before the next one of its PE, when several want it: 4 ms. */
@@ -590,7 +602,7 @@ export class Kernel {
     if (vcpu.state === ThreadState.BLOCKED) {
       if (vcpu.powered && this.#hasInterrupt(vcpu)) this.#wake(vcpu);
     } else if (vcpu.state === ThreadState.RUNNING && vcpu.home !== this.current) {
-      if (!vcpu.kicked && vcpu.vm.vgic!.distributor!.hppi(vcpu.index) >= 0) this.kick(vcpu);
+      if (!vcpu.kicked && hasNews(vcpu)) this.kick(vcpu);
     }
   }
 
