@@ -200,6 +200,13 @@ export class SystemRegisters {
   }
 }
 
+/** Encoding of a register (of these tables and the GIC's) by name, as bits 20:5 of MRS and MSR hold it. */
+export function encodingOf(name: string): number {
+  const row = ALL_ROWS.find((row) => row.name === name) ?? GIC_REGISTERS.get(name);
+  if (!row) throw new Error(`no system register ${name}`);
+  return encodingKey(row.encoding);
+}
+
 /** ESR of a trapped MSR, MRS or SYS instruction. */
 export function trapEsr(insn: number): number {
   const iss = sysregIss(
