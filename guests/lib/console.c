@@ -9,8 +9,8 @@
 #include "string.h"
 
 /* ns16550A registers, in units of the register distance, and bits. */
-enum { THR = 0, IER = 1, FCR = 2, LCR = 3, LSR = 5 };
-enum { LSR_THRE = 0x20, LCR_8N1 = 3, FCR_ENABLE_AND_CLEAR = 7, FIFO_SIZE = 16 };
+enum { THR = 0, IER = 1, FCR = 2, LCR = 3, MCR = 4, LSR = 5 };
+enum { LSR_THRE = 0x20, LCR_8N1 = 3, FCR_ENABLE_AND_CLEAR = 7, MCR_DTR_RTS = 3, FIFO_SIZE = 16 };
 /* PL011 (DDI 0183): byte offsets and bits. */
 enum { UARTDR = 0x00, UARTFR = 0x18, FR_TXFF = 0x20 };
 
@@ -23,9 +23,10 @@ void console_init(void) {
   if (platform.uart == UART_NONE) return;
   uart = device_map(platform.uart_base, PAGE_SIZE);
   if (uart == 0 || platform.uart != UART_NS16550) return;
+  mmio_write8(uart_register(LCR), LCR_8N1); /* first: with DLAB set the others are not what they seem */
   mmio_write8(uart_register(IER), 0);
-  mmio_write8(uart_register(LCR), LCR_8N1);
   mmio_write8(uart_register(FCR), FCR_ENABLE_AND_CLEAR);
+  mmio_write8(uart_register(MCR), MCR_DTR_RTS); /* and no loopback */
 }
 
 void console_write(const char *text, uint32_t length) {

@@ -25,7 +25,7 @@ static const struct {
     {"touch", case_touch, "one access; at= op=0 read, 1 write, 2 execute"},
     {"execute", case_execute, "realm: executes from shared memory"},
     {"destroyed", case_destroyed, "realm: uses a page while the Host takes it away; n="},
-    {"devices", case_devices, "writes garbage to every device register; seed= n="},
+    {"devices", case_devices, "writes garbage to every device register; seed= n= pairs=1"},
     {"sysregs", case_sysregs, "reads every system register, writes garbage to most; seed="},
     {"fuzz", case_fuzz, "random SMCs and HVCs; seed= calls="},
     {"exits", case_exits, "host calls; n= fid="},
