@@ -389,6 +389,52 @@ describe.each(KINDS)("%s", (_, kind) => {
     expect(guest.values).toEqual([6n]);
   });
 
+  test("an SGI from another PE arrives although the last one of its number is still active", () => {
+    const guest = live(
+      kind,
+      program(
+        gicInit(kind, 2),
+        mov(0, PSCI_FID.PSCI_CPU_ON_64),
+        mov(1, 1),
+        adr(2, "secondary"),
+        mov(3, 0),
+        kind.realm ? smc() : hvc(),
+        mov(19, 0),
+        mov(5, RAM + 0x8000n),
+        label("wait"),
+        WFI,
+        mrs(20, SYS.ICC_IAR1_EL1),
+        subsImm(3, 20, 1023),
+        cbz(3, "wait"),
+        mov(6, 1),
+        str(6, 5), // lets the other send again
+        mov(7, 20_000),
+        label("active"),
+        subsImm(7, 7, 1),
+        cbnz(7, "active"),
+        msr(SYS.ICC_EOIR1_EL1, 20),
+        label("spin"), // no exit by itself
+        mrs(21, SYS.ICC_IAR1_EL1),
+        subsImm(3, 21, 1023),
+        cbz(3, "spin"),
+        kind.report(21),
+        OFF(kind),
+        label("secondary"),
+        mov(1, (5n << 24n) | 1n),
+        msr(SYS.ICC_SGI1R_EL1, 1),
+        mov(5, RAM + 0x8000n),
+        label("poll"),
+        ldr(6, 5),
+        cbz(6, "poll"),
+        msr(SYS.ICC_SGI1R_EL1, 1),
+        label("idle"),
+        b("idle"),
+      ),
+      { vcpus: 2, pes: 2 },
+    );
+    expect(guest.values).toEqual([5n]);
+  });
+
   test("AFFINITY_INFO, CPU_ON of a CPU that is on, and of none", () => {
     const code = program(
       mov(1, 1),

@@ -3,7 +3,7 @@
  * imports what the room itself must not.
  */
 import type { StampedTraceEvent, TraceCategory } from "@realmbox/abi";
-import { baseBoard, Machine } from "@realmbox/machine";
+import { baseBoard, generateInterpreter, Machine } from "@realmbox/machine";
 import { createMonitor } from "../../monitor/src/index.js";
 import { portableCrypto } from "../../realmbox/src/crypto/portable.js";
 import { createRmm } from "../../rmm/src/index.js";
@@ -24,9 +24,12 @@ export interface StackOptions {
   readonly cold?: boolean;
 }
 
+/** Generated once for all machines of a test file. */
+let engine: Uint8Array | undefined;
+
 export function makeStack(options: StackOptions = {}): Stack {
   const board = baseBoard({ peCount: options.pes ?? 1, dramSize: BigInt(options.dramMiB ?? 64) << 20n });
-  const machine = new Machine({ board });
+  const machine = new Machine({ board, engine: (engine ??= generateInterpreter()) });
   if (options.trace) machine.trace.subscribe(options.trace, options.listener ?? (() => {}));
   const crypto = portableCrypto;
   const rmm = createRmm({ crypto, board, trace: machine.trace, image: Uint8Array.of(1) });
