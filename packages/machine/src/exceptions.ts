@@ -84,11 +84,7 @@ export const lowerState = (w: Int32Array): number => (w[SCR_LO]! & SCR.NS) | ((w
  * Takes an exception to `target`: SPSR, ELR, ESR (unless an interrupt), PSTATE and PC. The return address is PC, or the
  * next instruction's when `after` is 4. FAR, HPFAR and MFAR are the caller's.
  */
-export function enterException(
-  pe: Processor,
-  target: TargetEl,
-  { vector, esr, after }: { readonly vector: Vector; readonly esr: number; readonly after: 0 | 4 },
-): void {
+export function enterException(pe: Processor, target: TargetEl, vector: Vector, esr: number, after: 0 | 4): void {
   const { w } = pe;
   pe.account();
   const before = w[PSTATE_LO]!;
@@ -126,13 +122,13 @@ function panOnEntry(w: Int32Array, target: TargetEl): number {
 /** A synchronous exception with PC as its return address. */
 export function takeSync(pe: Processor, target: TargetEl, esr: number): void {
   pe.countSync(esr >>> 26);
-  enterException(pe, target, { vector: Vector.SYNC, esr, after: 0 });
+  enterException(pe, target, Vector.SYNC, esr, 0);
 }
 
 /** A synchronous exception that returns to the next instruction: SVC, HVC, SMC. */
 export function takeCall(pe: Processor, target: TargetEl, esr: number): void {
   pe.countSync(esr >>> 26);
-  enterException(pe, target, { vector: Vector.SYNC, esr, after: 4 });
+  enterException(pe, target, Vector.SYNC, esr, 4);
 }
 
 /** Where a synchronous exception of the current EL goes by default: EL1, or EL2 from EL0 under HCR_EL2.TGE. */
@@ -190,11 +186,11 @@ function nextInterrupt(pe: Processor, lines: number): number {
 
   if ((lines & Line.FIQ) !== 0) {
     const target = (scr & SCR.FIQ) !== 0 ? 3 : tge || (hcr & HCR.FMO) !== 0 ? 2 : 1;
-    if (isTaken(w, { el, target, masked: (pstate & PSTATE.F) !== 0 })) return target | Vector.FIQ;
+    if (isTaken(w, el, target, (pstate & PSTATE.F) !== 0)) return target | Vector.FIQ;
   }
   if ((lines & Line.IRQ) !== 0) {
     const target = (scr & SCR.IRQ) !== 0 ? 3 : tge || (hcr & HCR.IMO) !== 0 ? 2 : 1;
-    if (isTaken(w, { el, target, masked: (pstate & PSTATE.I) !== 0 })) return target | Vector.IRQ;
+    if (isTaken(w, el, target, (pstate & PSTATE.I) !== 0)) return target | Vector.IRQ;
   }
   if (el > 1 || tge) return 0;
   if ((hcr & (HCR.VSE | HCR.AMO)) === (HCR.VSE | HCR.AMO) && (pstate & PSTATE.A) === 0) return 5 | Vector.SERROR;
@@ -209,7 +205,7 @@ export const virtualLines = (hcr: number, lines: number): number =>
   ((hcr & HCR.FMO) !== 0 ? (lines & Line.VFIQ) | ((hcr & HCR.VF) !== 0 ? Line.VFIQ : 0) : 0) |
   ((hcr & HCR.IMO) !== 0 ? (lines & Line.VIRQ) | ((hcr & HCR.VI) !== 0 ? Line.VIRQ : 0) : 0);
 
-function isTaken(w: Int32Array, { el, target, masked }: { el: number; target: number; masked: boolean }): boolean {
+function isTaken(w: Int32Array, el: number, target: number, masked: boolean): boolean {
   if (target < el) return false;
   if (target === el) return !masked;
   // A higher EL: PSTATE does not mask, except for the privileged level of the regime that EL0 runs in.
@@ -236,6 +232,6 @@ export function takeInterrupt(pe: Processor, lines: number): boolean {
     w[HCR_LO] = w[HCR_LO]! & ~HCR.VSE;
   }
   pe.countInterrupt(vector);
-  enterException(pe, target, { vector, esr, after: 0 });
+  enterException(pe, target, vector, esr, 0);
   return true;
 }

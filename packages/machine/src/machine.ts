@@ -405,16 +405,23 @@ export class Machine {
   /** Runs one PE to the end of its slice, or as far as the run goes. */
   private runSlice(pe: Processor, limitAt: number): void {
     if (this.sliceEnd === 0) this.sliceEnd = this.time + SLICE;
+    const { sliceEnd } = this;
     while (this.end === undefined) {
-      this.settle();
-      if (this.time >= limitAt) {
+      const now = this.time + pe.spent;
+      if (now >= limitAt) {
         this.finish({ kind: "limit" });
         return;
       }
-      if (pe.power === "off" || pe.yielding || this.time >= this.sliceEnd) {
+      if (pe.power === "off" || pe.yielding || now >= sliceEnd) {
         this.endSlice(pe, limitAt);
         return;
       }
+      // Native firmware is not interrupted: what is pending is taken when emulated code runs, or wakes it.
+      if (pe.firmware && !pe.sleeping) {
+        this.runFirmware(pe, pe.firmware);
+        continue;
+      }
+      this.settle();
       this.updateTimers(pe);
       const lines = this.gic.lines(pe);
       if (pe.sleeping) {
@@ -423,17 +430,15 @@ export class Machine {
           return;
         }
         pe.sleeping = false;
-      }
-      if (pe.firmware) {
-        this.runFirmware(pe, pe.firmware);
         continue;
       }
       if (takeInterrupt(pe, lines)) continue;
-      this.runEmulated(pe, Math.min(this.sliceEnd, pe.deadline, limitAt) - this.time);
+      this.runEmulated(pe, Math.min(sliceEnd, pe.deadline, limitAt) - this.time);
     }
   }
 
   private endSlice(pe: Processor, limitAt: number): void {
+    this.settle();
     pe.yielding = false;
     pe.w[EXCL_HOST_LO] = 0;
     this.sliceEnd = 0;

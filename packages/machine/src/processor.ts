@@ -13,7 +13,7 @@ import { Port, stateHasPas } from "./ports.js";
 import { packFlags, setFlags, setPstate } from "./pstate.js";
 import type { Firmware, MemoryPort, SlotEvent, SlotName } from "./slot.js";
 import { MIDR } from "./sysreg/id.js";
-import { ATTENTION_LO, BUDGET_LO, PC_LO, PSTATE_LO, SCR_HI, SCR_LO } from "./words.js";
+import { ATTENTION_LO, BUDGET_LO, PC_LO, PSTATE_LO } from "./words.js";
 
 /** Slot by Security state times four plus EL; what is no slot is undefined. */
 const SLOT_BY_LEVEL: readonly (SlotName | undefined)[] = Array.from({ length: 16 }, (_, key) => {
@@ -30,19 +30,17 @@ const GPTBR_LO = R.GPTBR_EL3 * 2;
 const SCTLR_EL3_RESET = 0x30c5_0830n;
 const PSTATE_EL3H_MASKED = 0x3cd;
 
-/** Words that the timers' outputs depend on: when none has changed, neither has a deadline. */
-const TIMER_INPUTS: readonly number[] = [
-  ...words(R.CNTP_CTL_EL0, 4),
-  ...words(R.CNTHP_CTL_EL2, 10),
-  ...words(R.CNTHCTL_EL2, 3),
-  ...words(R.HCR_EL2, 1),
-  SCR_LO,
-  SCR_HI,
-];
-
-function words(slot: number, count: number): number[] {
-  return Array.from({ length: count * 2 }, (_, i) => slot * 2 + i);
-}
+/** Runs of words that the timers' outputs depend on: when none has changed, neither has a deadline. */
+const TIMER_INPUTS: readonly (readonly [first: number, end: number])[] = (
+  [
+    [R.CNTP_CTL_EL0, 4],
+    [R.CNTHP_CTL_EL2, 10],
+    [R.CNTHCTL_EL2, 3],
+    [R.HCR_EL2, 1],
+    [R.SCR_EL3, 1],
+  ] as const
+).map(([slot, count]) => [slot * 2, (slot + count) * 2]);
+const TIMER_INPUT_WORDS = TIMER_INPUTS.reduce((sum, [first, end]) => sum + end - first, 0);
 
 export type PowerState = "off" | "on";
 
@@ -82,7 +80,7 @@ export class Processor implements Pe {
   private protectionNow: GranuleProtection;
   private readonly gpcWords = new Int32Array(3);
   private lastState: SecurityState | -1 = -1;
-  private readonly timerInputs = new Int32Array(TIMER_INPUTS.length);
+  private readonly timerInputs = new Int32Array(TIMER_INPUT_WORDS);
   private readonly portCache: (MemoryPort | undefined)[] = [];
   private retiredAtSync = -1;
   private readonly syncPcs = new Int32Array(4);
@@ -310,11 +308,14 @@ export class Processor implements Pe {
   timerInputsChanged(): boolean {
     const { w, timerInputs } = this;
     let changed = false;
-    for (let i = 0; i < timerInputs.length; i++) {
-      const word = w[TIMER_INPUTS[i]!]!;
-      if (word === timerInputs[i]) continue;
-      timerInputs[i] = word;
-      changed = true;
+    let at = 0;
+    for (const [first, end] of TIMER_INPUTS) {
+      for (let i = first; i < end; i++, at++) {
+        const word = w[i]!;
+        if (word === timerInputs[at]) continue;
+        timerInputs[at] = word;
+        changed = true;
+      }
     }
     return changed;
   }

@@ -80,8 +80,8 @@ const NO_RANGE: TableRange = {
 export const KEY_WORDS = 22;
 
 /** First word of a key. */
-const keyHead = (options: { regime: Regime; el0: boolean; state: number; pan: boolean }): number =>
-  0x100 | options.regime | (options.el0 ? 4 : 0) | (options.state << 3) | (options.pan ? 0x20 : 0);
+const keyHead = (regime: Regime, el0: boolean, state: number, pan: boolean): number =>
+  0x100 | regime | (el0 ? 4 : 0) | (state << 3) | (pan ? 0x20 : 0);
 
 /** HCR_EL2 bits that belong to the key of an EL1&0 context. */
 const KEY_HCR_LO = HCR.VM | HCR.DC | HCR.PTW | HCR.TGE;
@@ -106,13 +106,13 @@ const stage1Forced = (hcr: number): boolean => (hcr & (HCR.DC | HCR.TGE)) !== 0;
  * Writes the key of the context in which an access of `el`'s privilege (`unprivileged`: EL0's of the same regime) is
  * made now; returns the regime.
  */
-export function writeKey(key: Int32Array, pe: Processor, options: { el: number; unprivileged: boolean }): Regime {
+export function writeKey(key: Int32Array, pe: Processor, el: number, unprivileged: boolean): Regime {
   const { w } = pe;
-  const regime = regimeOf(w, options.el);
-  const state = options.el === 3 ? SecurityState.ROOT : lowerState(w);
-  const el0 = options.el === 0 || options.unprivileged;
+  const regime = regimeOf(w, el);
+  const state = el === 3 ? SecurityState.ROOT : lowerState(w);
+  const el0 = el === 0 || unprivileged;
   key.fill(0);
-  key[0] = keyHead({ regime, el0, state, pan: !el0 && (w[PSTATE_LO]! & PSTATE.PAN) !== 0 });
+  key[0] = keyHead(regime, el0, state, !el0 && (w[PSTATE_LO]! & PSTATE.PAN) !== 0);
   key[1] = sctlrOf(w, regime) & (SCTLR.M | SCTLR.WXN);
   key[2] = w[TCR_LO[regime]]!;
   key[3] = w[TCR_LO[regime] + 1]!;

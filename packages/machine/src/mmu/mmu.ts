@@ -249,7 +249,7 @@ export class Mmu {
   /** The PE's context with the current register values, or the least recently used one made into it. */
   private find(pe: Processor, el: number, unprivileged: boolean): TranslationContext {
     const { key } = this;
-    writeKey(key, pe, { el, unprivileged });
+    writeKey(key, pe, el, unprivileged);
     let hash = 0;
     for (let i = 0; i < KEY_WORDS; i++) hash = (Math.imul(hash, 31) + key[i]!) | 0;
     const { pool } = this.contexts[pe.index]!;
