@@ -406,6 +406,8 @@ describe.each(KINDS)("%s", (_, kind) => {
         mrs(20, SYS.ICC_IAR1_EL1),
         subsImm(3, 20, 1023),
         cbz(3, "wait"),
+        mov(4, RAM + 0x9000n),
+        str(4, 4), // a page that is not there yet: an exit, which shows the Host the active state
         mov(6, 1),
         str(6, 5), // lets the other send again
         mov(7, 20_000),
