@@ -72,6 +72,9 @@ export class Rmm {
 
   /** The PE of this step, and its ports to Realm and Host memory. */
   pe!: Pe;
+  /** The PE's state as 32-bit words: the register of slot s in words 2s and 2s + 1. */
+  words!: Uint32Array;
+  private readonly peWords: Uint32Array[] = [];
   realmMemory!: MemoryPort;
   hostMemory!: MemoryPort;
 
@@ -106,6 +109,7 @@ export class Rmm {
 
   private begin(pe: Pe): void {
     this.pe = pe;
+    this.words = this.peWords[pe.index] ??= new Uint32Array(pe.r.buffer, pe.r.byteOffset, 2 * pe.r.length);
     this.realmMemory = this.isolation.protectedMemory(pe);
     this.hostMemory = this.isolation.hostMemory(pe);
     this.granules.begin();

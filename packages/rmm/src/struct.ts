@@ -23,10 +23,11 @@ export type StructOf<F extends Fields> = Struct & { -readonly [K in keyof F]: Fi
 /** A class with one accessor per field of `layout`. */
 export function structClass<F extends Fields>(layout: Layout<F>): new (addr: bigint, bytes: Uint8Array) => StructOf<F> {
   class View implements Struct {
-    readonly addr: bigint;
-    readonly bytes: Uint8Array;
-    readonly view: DataView;
-    readonly base: number;
+    // `declare`: an instance is made several times per REC entry, and defining fields costs more than setting them.
+    declare readonly addr: bigint;
+    declare readonly bytes: Uint8Array;
+    declare readonly view: DataView;
+    declare readonly base: number;
     constructor(addr: bigint, bytes: Uint8Array) {
       this.addr = addr;
       this.bytes = bytes;

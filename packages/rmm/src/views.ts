@@ -32,13 +32,6 @@ function make(buffer: ArrayBufferLike): BufferViews {
   return views;
 }
 
-/** The low 32 bits of a register, by its slot in a PE's state. */
-export const lowWord = (r: BigUint64Array, slot: number): number => viewsOf(r.buffer).u32[r.byteOffset / 4 + 2 * slot]!;
-
-/** The high 32 bits. */
-export const highWord = (r: BigUint64Array, slot: number): number =>
-  viewsOf(r.buffer).u32[r.byteOffset / 4 + 2 * slot + 1]!;
-
 /** A run of bytes inside a larger array. */
 export interface Block {
   readonly offset: number;

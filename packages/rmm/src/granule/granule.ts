@@ -23,10 +23,10 @@ const REFCOUNT_MAX = 0xfff;
 
 /** One granule: a view of its table entry; valid within the step. */
 export class Granule {
-  readonly addr: bigint;
-  private readonly rmm: Rmm;
-  private readonly table: Uint8Array;
-  private readonly at: number;
+  declare readonly addr: bigint;
+  declare private readonly rmm: Rmm;
+  declare private readonly table: Uint8Array;
+  declare private readonly at: number;
 
   constructor(rmm: Rmm, addr: bigint, table: Uint8Array, at: number) {
     this.rmm = rmm;

@@ -35,7 +35,7 @@ export function realmException(rmm: Rmm, vector: Vector): SlotExit {
 
 /** The Realm goes on, unless a timer output has changed: the Host must learn of that first. */
 function resumeRec(rmm: Rmm, rec: Rec): SlotExit {
-  const outputs = timersAsserted(rmm.pe);
+  const outputs = timersAsserted(rmm);
   if (outputs !== rec.timers_asserted) return asynchronousExit(rmm, rec, RMI_EXIT_IRQ);
   maskTimers(rmm.pe, outputs);
   return rmm.isolation.resume();

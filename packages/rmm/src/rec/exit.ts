@@ -15,7 +15,6 @@ import { R, type SlotExit } from "@realmbox/machine";
 import { ok, type RmiFailure } from "../rmi/command.js";
 import { completeRmi } from "../rmi/complete.js";
 import type { Rmm } from "../rmm.js";
-import { highWord, lowWord } from "../views.js";
 import { REC_AUX, type Rec } from "./rec.js";
 import { outputs, timerControl } from "./timers.js";
 
@@ -67,15 +66,16 @@ const REFUSED: RmiFailure = { status: "RMI_ERROR_INPUT", index: 0, condition: "r
 
 /** List registers and their control as they are now. */
 function fillGic(rmm: Rmm): void {
-  const { exit } = rmm;
+  const { exit, words } = rmm;
   const { r } = rmm.pe;
   const hcr = r[R.ICH_HCR_EL2]!;
   let inUse = (hcr & REC_GIC_HCR_HOST_MASK) !== 0n;
   const { listRegisters } = rmm.facts();
   for (let n = 0; n < listRegisters; n++) {
-    if ((lowWord(r, R.ICH_LR0 + n) | highWord(r, R.ICH_LR0 + n)) === 0) continue;
+    const slot = R.ICH_LR0 + n;
+    if ((words[2 * slot]! | words[2 * slot + 1]!) === 0) continue;
     inUse = true;
-    exit.setListRegister(n, r[R.ICH_LR0 + n]!);
+    exit.setListRegister(n, r[slot]!);
   }
   exit.gicv3_hcr = hcr & REC_GIC_HCR_EXIT_MASK;
   exit.gicv3_vmcr = r[R.ICH_VMCR_EL2]!;
@@ -84,10 +84,11 @@ function fillGic(rmm: Rmm): void {
 }
 
 /** Timers as they are now; their offsets are zero in a Realm. Returns the outputs that are asserted. */
-function fillTimers({ pe, exit }: Rmm): number {
-  const { r } = pe;
-  const cntp = timerControl(pe, "CNTP");
-  const cntv = timerControl(pe, "CNTV");
+function fillTimers(rmm: Rmm): number {
+  const { exit } = rmm;
+  const { r } = rmm.pe;
+  const cntp = timerControl(rmm, "CNTP");
+  const cntv = timerControl(rmm, "CNTV");
   exit.cntp_ctl = cntp;
   exit.cntp_cval = r[R.CNTP_CVAL_EL0]!;
   exit.cntv_ctl = cntv;

@@ -4,7 +4,7 @@
  */
 import { CNT_CTL, CNTHCTL_EL2, timerAsserted } from "@realmbox/abi";
 import { type Pe, R } from "@realmbox/machine";
-import { lowWord } from "../views.js";
+import type { Rmm } from "../rmm.js";
 
 /** Outputs as a set of bits, in the REC's `timers_asserted` too. */
 const VIRTUAL = 1;
@@ -15,17 +15,18 @@ const ENABLE = Number(CNT_CTL.ENABLE.mask);
 const CTL = { CNTV: R.CNTV_CTL_EL0, CNTP: R.CNTP_CTL_EL0 } as const;
 
 /** Control of a timer with ISTATUS; a timer that is off has none, which spares the count. */
-export const timerControl = (pe: Pe, timer: keyof typeof CTL): bigint =>
-  lowWord(pe.r, CTL[timer]) & ENABLE ? pe.timerCtl(timer) : pe.r[CTL[timer]]!;
+export const timerControl = ({ pe, words }: Rmm, timer: keyof typeof CTL): bigint =>
+  words[2 * CTL[timer]]! & ENABLE ? pe.timerCtl(timer) : pe.r[CTL[timer]]!;
 
 /** Outputs by the two controls. */
 export const outputs = (cntv: bigint, cntp: bigint): number =>
   (timerAsserted(cntv) ? VIRTUAL : 0) | (timerAsserted(cntp) ? PHYSICAL : 0);
 
 /** The EL1 timer outputs of the REC that is loaded. */
-export function timersAsserted(pe: Pe): number {
-  if (((lowWord(pe.r, CTL.CNTV) | lowWord(pe.r, CTL.CNTP)) & ENABLE) === 0) return 0;
-  return outputs(timerControl(pe, "CNTV"), timerControl(pe, "CNTP"));
+export function timersAsserted(rmm: Rmm): number {
+  const { words } = rmm;
+  if (((words[2 * CTL.CNTV]! | words[2 * CTL.CNTP]!) & ENABLE) === 0) return 0;
+  return outputs(timerControl(rmm, "CNTV"), timerControl(rmm, "CNTP"));
 }
 
 const MASKS = CNTHCTL_EL2.CNTVMASK.mask | CNTHCTL_EL2.CNTPMASK.mask;

@@ -102,7 +102,7 @@ export const recEnter = rmiCommand({
       }
     }
 
-    const outputs = timersAsserted(pe);
+    const outputs = timersAsserted(rmm);
     if (outputs !== rec.timers_asserted) {
       // The Host must learn of a timer output that changed while the REC was out.
       beginExit(rmm, RmiRecExitReason.RMI_EXIT_IRQ);

@@ -8,8 +8,12 @@
 import { GRANULE_SIZE, RmiRipas, rttEntryShift, rttEntrySize } from "@realmbox/abi";
 import type { Rd } from "../realm/rd.js";
 import type { Rmm } from "../rmm.js";
+import { toNumber } from "../views.js";
 import { assigned, assignedNs, isLiveLow, isValidEntry, nsHostDesc, rtteAddr, rtteRipas, rtteState } from "./entry.js";
 import { RTT_ENTRIES, RTT_LEVEL_BLOCK_MIN, RTT_LEVEL_PAGE } from "./geometry.js";
+
+/** Sizes of an entry by level, as numbers. */
+const ENTRY_SIZES = [0, 1, 2, 3].map((level) => 2 ** rttEntryShift(level));
 
 /** Where a walk ended. */
 export interface Walk {
@@ -22,9 +26,9 @@ export interface Walk {
 
 /** Walks towards `level`; ends there, or at the first entry that is not TABLE. `ipa` lies in the Realm's IPA space. */
 export function walk(rmm: Rmm, rd: Rd, ipa: bigint, level: number): Walk {
-  const address = Number(ipa);
+  const address = toNumber(ipa);
   let at = rd.rtt_level_start;
-  let n = Math.floor(address / 2 ** rttEntryShift(at)); // over all start tables
+  let n = Math.floor(address / ENTRY_SIZES[at]!); // over all start tables
   let rtt = rd.rtt_base + BigInt(Math.floor(n / RTT_ENTRIES) * GRANULE_SIZE);
   for (;;) {
     const index = n % RTT_ENTRIES;
@@ -32,7 +36,7 @@ export function walk(rmm: Rmm, rd: Rd, ipa: bigint, level: number): Walk {
     if (at === level || rtteState(entry, at) !== "TABLE") return { level: at, rtt, index, entry };
     rtt = rtteAddr(entry);
     at++;
-    n = Math.floor(address / 2 ** rttEntryShift(at));
+    n = Math.floor(address / ENTRY_SIZES[at]!);
   }
 }
 
@@ -47,8 +51,10 @@ export function entriesOf(rmm: Rmm, rtt: bigint): BigUint64Array {
 }
 
 /** The start of the entry that a walk ended in. */
-export const alignDown = (ipa: bigint, level: number): bigint => ipa & -rttEntrySize(level);
-export const isAligned = (ipa: bigint, level: number): boolean => (ipa & (rttEntrySize(level) - 1n)) === 0n;
+export const alignDown = (ipa: bigint, level: number): bigint => ipa & ~OFFSET_MASKS[level]!;
+export const isAligned = (ipa: bigint, level: number): boolean => (ipa & OFFSET_MASKS[level]!) === 0n;
+/** Bits of an address below an entry of each level. */
+const OFFSET_MASKS = [0, 1, 2, 3].map((level) => rttEntrySize(level) - 1n);
 
 /**
  * The `top` output of commands that remove something: the next IPA, from the entry that `walk` ended in on, whose entry
@@ -116,7 +122,7 @@ export type RealmPage =
 export function realmPage(rmm: Rmm, rd: Rd, ipa: bigint): RealmPage {
   const { level, entry } = walk(rmm, rd, ipa, RTT_LEVEL_PAGE);
   if (isValidEntry(entry)) {
-    return { kind: "mapped", pa: rtteAddr(entry) + (alignDown(ipa, RTT_LEVEL_PAGE) & (rttEntrySize(level) - 1n)) };
+    return { kind: "mapped", pa: rtteAddr(entry) + (alignDown(ipa, RTT_LEVEL_PAGE) & OFFSET_MASKS[level]!) };
   }
   if (rtteRipas(entry) === RmiRipas.EMPTY) return { kind: "empty" };
   return { kind: "fault", level };
