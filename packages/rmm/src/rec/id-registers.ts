@@ -49,8 +49,6 @@ const ID_REGISTERS: ReadonlyMap<number, IdRegister> = new Map([
     }),
   ],
   [8 * 5 + 1, row("ID_AA64DFR1_EL1", { hidden: [/* ICNTR */ bits(39, 36), /* EBEP */ bits(51, 48)] })],
-  [8 * 5 + 4, row("ID_AA64AFR0_EL1")],
-  [8 * 5 + 5, row("ID_AA64AFR1_EL1")],
   [8 * 6 + 0, row("ID_AA64ISAR0_EL1")],
   [8 * 6 + 1, row("ID_AA64ISAR1_EL1")],
   [8 * 7 + 0, row("ID_AA64MMFR0_EL1")],
