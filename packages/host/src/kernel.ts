@@ -65,7 +65,8 @@ export interface HostMachine {
   readonly board: Board;
   readonly pes: readonly Pe[];
   readonly trace: Trace;
-  counter(): bigint;
+  /** CNTPCT as a number. */
+  readonly ticks: number;
   setSpi(intid: number, level: boolean): void;
   devicePort(): MemoryPort;
 }
@@ -136,7 +137,7 @@ export class Kernel {
 
   /** The physical count. */
   get count(): number {
-    return Number(this.machine.counter());
+    return this.machine.ticks;
   }
 
   /** Non-secure memory: as the PE whose step it is, or as a device between steps. */
@@ -599,6 +600,7 @@ export class Kernel {
 
   /** The VGIC says that what a vCPU could be sent has changed. */
   interruptsOf(vcpu: VcpuCore): void {
+    vcpu.listsStale = true;
     if (vcpu.state === ThreadState.BLOCKED) {
       if (vcpu.powered && this.#hasInterrupt(vcpu)) this.#wake(vcpu);
     } else if (vcpu.state === ThreadState.RUNNING && vcpu.home !== this.current) {

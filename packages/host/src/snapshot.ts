@@ -327,6 +327,7 @@ function restoreVcpu(vm: VmCore, state: VcpuState): void {
   for (const name of FLAGS) vcpu[name] = numbers.shift() !== 0;
   for (const [register, value] of state.debug) vcpu.debug.set(register, BigInt(value));
   vcpu.rec = state.rec ?? undefined;
+  if (vcpu.rec) vcpu.runView.bind(vcpu.rec);
   vcpu.ripas = state.ripas
     ? { base: BigInt(state.ripas.base), top: BigInt(state.ripas.top), value: state.ripas.value }
     : undefined;

@@ -729,6 +729,7 @@ export class VcpuHandle implements Vcpu {
     );
     if (isKvmError(rec)) return rec;
     core.rec = rec;
+    core.runView.bind(rec);
     return undefined;
   }
 

@@ -118,13 +118,16 @@ export function enterNormal(kernel: Kernel, c: PeContext, vcpu: VcpuCore): void 
   let masked = 0;
   if (distributor) {
     const { lists } = vcpu;
-    lists.fill(distributor, vcpu.index, kernel.peLists);
+    if (vcpu.listsStale) {
+      lists.fill(distributor, vcpu.index, kernel.peLists);
+      vcpu.listsStale = lists.used > 0;
+    }
     for (let n = 0; n < lists.used; n++) {
       r[R.ICH_LR0 + n] = (BigInt(lists.words[2 * n + 1]!) << 32n) | BigInt(lists.words[2 * n]!);
     }
     for (let n = lists.used; n < vcpu.listsShown; n++) r[R.ICH_LR0 + n] = 0n;
     vcpu.listsShown = lists.used;
-    r[R.ICH_HCR_EL2] = EN | BigInt(lists.hcr);
+    r[R.ICH_HCR_EL2] = lists.hcr === 0 ? EN : EN | BigInt(lists.hcr);
     // A timer that the guest has been told of must not interrupt again until it is served.
     const { count } = kernel;
     if (isAsserted(vcpu.cntvCtl, vcpu.cntvCval, count)) masked |= 1 << PPI.EL1_VIRTUAL_TIMER;

@@ -26,6 +26,7 @@ import type { Op } from "../kvm/api.js";
 import { privateIndex, sharedIndex } from "../memory/slots.js";
 import type { PeContext } from "../pe-context.js";
 import { levelOf, statusOf } from "../rmi/calls.js";
+import type { Rec } from "../rmi/realm.js";
 import { type Handled, Outcome } from "./outcome.js";
 import { smcccCall } from "./smccc.js";
 import { writeGicRegister } from "./sysreg-traps.js";
@@ -69,10 +70,19 @@ const TIMER_CTL = 3;
 export class RunView {
   #u32: Uint32Array = new Uint32Array(0);
   #u64: BigUint64Array = new BigUint64Array(0);
+  /** Physical addresses of REC and run page. */
+  recPa = 0n;
+  runPa = 0n;
+
+  /** The REC was created, or came back from a snapshot. */
+  bind(rec: Rec): void {
+    this.recPa = BigInt(rec.pfn) << 12n;
+    this.runPa = BigInt(rec.run) << 12n;
+  }
 
   /** The page through the port, so that each look is checked. Undefined: somebody delegated it. */
-  open(kernel: Kernel, vcpu: VcpuCore): Uint32Array | undefined {
-    const bytes = kernel.port.granule(BigInt(vcpu.rec!.run) << 12n);
+  open(kernel: Kernel): Uint32Array | undefined {
+    const bytes = kernel.port.granule(this.runPa);
     if (isFault(bytes)) {
       kernel.reportFault(bytes, "REC run page");
       return undefined;
@@ -121,7 +131,7 @@ export function prepareRealmEntry(kernel: Kernel, vcpu: VcpuCore): Op<Outcome> |
 /** Puts RMI_REC_ENTER into the PE's registers. False: the run page is gone, KVM_RUN has failed. */
 export function enterRealm(kernel: Kernel, c: PeContext, vcpu: VcpuCore): boolean {
   const view = vcpu.runView;
-  const words = view.open(kernel, vcpu);
+  const words = view.open(kernel);
   if (!words) {
     vcpu.run.fail("EFAULT", "the REC run page cannot be accessed");
     return false;
@@ -134,8 +144,9 @@ export function enterRealm(kernel: Kernel, c: PeContext, vcpu: VcpuCore): boolea
 
   const distributor = vcpu.vm.vgic?.distributor;
   const { lists } = vcpu;
-  if (distributor) {
+  if (distributor && vcpu.listsStale) {
     lists.fill(distributor, vcpu.index, kernel.realmLists);
+    vcpu.listsStale = lists.used > 0;
     words[ENTER.HCR] = lists.hcr;
     const count = 2 * Math.max(lists.used, vcpu.listsShown);
     for (let n = 0; n < count; n++) words[ENTER.LRS + n] = lists.words[n]!;
@@ -143,8 +154,8 @@ export function enterRealm(kernel: Kernel, c: PeContext, vcpu: VcpuCore): boolea
   }
   const { r } = c.pe;
   r[R.X0] = RMI_FID.RMI_REC_ENTER;
-  r[R.X0 + 1] = BigInt(vcpu.rec!.pfn) << 12n;
-  r[R.X0 + 2] = BigInt(vcpu.rec!.run) << 12n;
+  r[R.X0 + 1] = view.recPa;
+  r[R.X0 + 2] = view.runPa;
   kernel.counters.rmiCalls++;
   return true;
 }
@@ -157,7 +168,7 @@ export function exitRealm(kernel: Kernel, c: PeContext, vcpu: VcpuCore): Handled
   vcpu.enterFlags = 0;
   vcpu.handGprs = false;
   const view = vcpu.runView;
-  const words = view.open(kernel, vcpu);
+  const words = view.open(kernel);
   if (!words) {
     vcpu.run.fail("EFAULT", "the REC run page cannot be accessed");
     return Outcome.EXIT;

@@ -87,6 +87,8 @@ export class VcpuCore {
 
   // Virtual interrupt interface and timers
   readonly lists = new ListRegisters();
+  /** The VGIC has changed since the list registers were filled: otherwise empty ones stay empty. */
+  listsStale = true;
   vmcr = 0;
   ap0r = 0n;
   ap1r = 0n;
