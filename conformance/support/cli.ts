@@ -1,0 +1,58 @@
+/** The `realmbox` command as a child process: the built package, as users run it. */
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll } from "vitest";
+
+export const command = fileURLToPath(new URL("../../packages/realmbox/bin/realmbox.js", import.meta.url));
+if (!existsSync(fileURLToPath(new URL("../../packages/realmbox/bundle/cli.js", import.meta.url)))) {
+  throw new Error("the package is not built: npm run build");
+}
+
+export interface CliResult {
+  /** Exit code; null when a signal ended the process. */
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CliOptions {
+  /** Standard input; none by default. */
+  readonly input?: string;
+  readonly cwd?: string;
+  /** Another Node than this one. */
+  readonly node?: string;
+}
+
+/** A process may take this long before it counts as hanging. */
+const HANG_MS = 120_000;
+
+export function realmbox(
+  args: readonly string[],
+  { input, cwd, node = process.execPath }: CliOptions = {},
+): Promise<CliResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(node, [command, ...args], {
+      cwd: cwd ?? tmpdir(),
+      stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
+      timeout: HANG_MS,
+      killSignal: "SIGKILL",
+    });
+    const output = { stdout: "", stderr: "" };
+    child.stdout!.setEncoding("latin1").on("data", (text: string) => (output.stdout += text));
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => (output.stderr += text));
+    child.stdin?.end(input);
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, ...output }));
+  });
+}
+
+/** A folder for a test file's own files; gone after it. */
+export function temporaryFolder(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), `realmbox-${name}-`));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
