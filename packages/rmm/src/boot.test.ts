@@ -1,5 +1,5 @@
 /** Boot of the RMM: arguments and manifest that EL3 may get wrong. */
-import { RMM_BOOT_STATUS, RmmDramBank, RmmManifest, rmmManifest, rmmManifestChecksum } from "@realmbox/abi";
+import { Gpi, RMM_BOOT_STATUS, RmmDramBank, RmmManifest, rmmManifest, rmmManifestChecksum } from "@realmbox/abi";
 import { expect, test } from "vitest";
 import { board, DRAM, SHARED_PAGE, StandIn } from "./testing/stand-in.js";
 
@@ -96,6 +96,12 @@ test.each([
   ],
 ])("%s", (_, overrides, status) => {
   expect(new StandIn().boot(overrides)).toBe(status);
+});
+
+test("memory of its own that is not in the Realm PAS", () => {
+  const machine = new StandIn();
+  machine.gpi.set(board.realm.base + 0x15_0000n, Gpi.NS);
+  expect(machine.boot()).toBe(S.E_RMM_BOOT_ERR_UNKNOWN);
 });
 
 test("a shared page in the middle of the RMM's memory", () => {

@@ -82,7 +82,11 @@ function coldBoot(rmm: Rmm, { pe, version, peCount, sharedPage }: BootArguments)
   if (sharedPage + BigInt(GRANULE_SIZE) > rmm.map.globals && sharedPage < used)
     return "E_RMM_BOOT_INVALID_SHARED_BUFFER";
 
-  for (let pa = rmm.map.globals; pa < used; pa += BigInt(GRANULE_SIZE)) rmm.wipe(pa);
+  for (let pa = rmm.map.globals; pa < used; pa += BigInt(GRANULE_SIZE)) {
+    const own = rmm.realmMemory.granule(pa);
+    if (isFault(own)) return "E_RMM_BOOT_ERR_UNKNOWN"; // not in the Realm PAS, or no memory
+    own.fill(0);
+  }
   Object.assign(rmm.globals(), {
     pe_count: Number(peCount),
     bank_count: manifest.length,

@@ -4,7 +4,7 @@ import { R } from "@realmbox/machine";
 import { describe, expect, test } from "vitest";
 import * as a from "../../host/src/asm.oracle.js";
 import { RealMachine } from "./testing/real.js";
-import { BLOCK, Host, PAGE, type RealmParams, UNPROTECTED } from "./testing/realm.js";
+import { BLOCK, Host, PAGE, Realm, type RealmParams, TestRec, UNPROTECTED } from "./testing/realm.js";
 
 const CODE = 0x1000n;
 const DATA = 0x2000n;
@@ -429,6 +429,32 @@ describe("two PEs", () => {
     real.runFor(50_000);
     expect(first.exit.gprs[0]).toBe(PSCI_FID.PSCI_SYSTEM_OFF);
   });
+});
+
+test("another RMM object goes on from a snapshot: its state is memory and PE state alone", () => {
+  const made = () =>
+    activeRealmWith([
+      a.mov(9, DATA),
+      a.mov(10, 0x77),
+      a.str(10, 9, 8, 8),
+      HOST_CALL,
+      a.ldr(11, 9, 8, 8),
+      a.str(11, 9, 8, 0x10),
+      HOST_CALL,
+      OFF,
+    ]);
+  const { rec, real } = made();
+  expect(rec.runUntilExit().gprs[0]).toBe(0x77n);
+  const snapshot = real.machine.snapshot();
+
+  const other = new RealMachine();
+  other.machine.restore(snapshot);
+  const again = new TestRec(new Realm(new Host(other), rec.realm.rd, rec.realm.rttBase), rec.addr, rec.aux, rec.run);
+  expect(again.runUntilExit({ gprs: [0x1234n] }).gprs[1]).toBe(0x1234n);
+  expect(again.runUntilExit().exit_reason).toBe(RMI_EXIT_PSCI);
+  other.ok("RMI_REC_DESTROY", rec.addr);
+  // The machine that the snapshot was taken of is another one.
+  expect(rec.runUntilExit({ gprs: [0x4321n] }).gprs[1]).toBe(0x4321n);
 });
 
 test("the Host's port to Realm memory: a granule protection fault as a value", () => {

@@ -190,6 +190,15 @@ const CASES: Partial<Record<RmiCommand, readonly [condition: string, args: Args,
     ["gran_bound", () => [OUTSIDE], INPUT],
     ["gran_bound", () => [0x1c09_0000n], INPUT],
     ["gran_bound", () => [1n << 63n], INPUT],
+    [
+      "gran_bound", // memory that the machine cannot provide
+      (t) => {
+        const pa = t.ns;
+        t.machine.absent.add(pa);
+        return [pa];
+      },
+      INPUT,
+    ],
     ["gran_state", (t) => [t.delegated], INPUT],
     ["gran_state", (t) => [t.rd], INPUT],
     ["gran_gpt", (t) => [t.secure()], INPUT],

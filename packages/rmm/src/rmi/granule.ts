@@ -1,4 +1,5 @@
 /** RMI_GRANULE_DELEGATE and RMI_GRANULE_UNDELEGATE. */
+import { isFault } from "@realmbox/machine";
 import { ok, rmiCommand } from "./command.js";
 
 /**
@@ -13,6 +14,9 @@ export const granuleDelegate = rmiCommand({
   run(rmm, { addr }, fail) {
     const granule = rmm.granuleIn(addr, "UNDELEGATED");
     if (typeof granule === "string") return fail(`gran_${granule}`, "RMI_ERROR_INPUT");
+    // Nothing answers at the address: the machine's own memory is used up. From here on every granule can be written.
+    const content = rmm.hostMemory.granule(addr);
+    if (isFault(content) && content.fault === "external") return fail("gran_bound", "RMI_ERROR_INPUT");
     // Only the root of trust sees the GPT: one call both checks gran_gpt and makes the change.
     if (!rmm.isolation.protect(rmm.pe, addr)) return fail("gran_gpt", "RMI_ERROR_INPUT");
 

@@ -3,7 +3,7 @@
  * Between calls the Host's PEs make a harmless SMC over and over, so that each run of the machine can begin with a call.
  */
 import { PSCI_FID, parseRmiReturnCode, RMI_FID, type RmiCommand, SMCCC_VERSION, type TraceEvent } from "@realmbox/abi";
-import { baseBoard, Machine, type Pe, R, SMC } from "@realmbox/machine";
+import { baseBoard, generateInterpreter, Machine, type Pe, R, SMC } from "@realmbox/machine";
 import { createMonitor } from "@realmbox/monitor";
 import { nodeCrypto } from "../../../realmbox/src/crypto/node.js";
 import { createRmm, type GranuleState } from "../index.js";
@@ -11,6 +11,9 @@ import type { RmiOutcome } from "./stand-in.js";
 
 const CPU_ON = PSCI_FID.PSCI_CPU_ON_64;
 const STATES = ["UNDELEGATED", "DELEGATED", "RD", "REC", "REC_AUX", "DATA", "RTT"] as const;
+
+/** Made once for all machines of a test file. */
+const ENGINE = generateInterpreter();
 
 interface Call {
   readonly x: readonly bigint[];
@@ -29,7 +32,7 @@ export class RealMachine {
 
   constructor(options: { pes?: number } = {}) {
     const board = baseBoard({ peCount: options.pes ?? 1, dramSize: 64n << 20n });
-    const machine = new Machine({ board });
+    const machine = new Machine({ board, engine: ENGINE });
     this.machine = machine;
     machine.trace.subscribe(["rmi", "rsi", "psci", "rec", "fault", "granule"], (event) => void this.events.push(event));
     const rmm = createRmm({ crypto: nodeCrypto, board, trace: machine.trace });

@@ -156,11 +156,11 @@ export class TestRec<M extends TestMachine = StandIn> {
   readonly run: bigint;
   private played: StandInPe | undefined;
 
-  constructor(realm: Realm<M>, addr: bigint, aux: readonly bigint[]) {
+  constructor(realm: Realm<M>, addr: bigint, aux: readonly bigint[], run = realm.host.ns()) {
     this.realm = realm;
     this.addr = addr;
     this.aux = aux;
-    this.run = realm.host.ns();
+    this.run = run;
   }
 
   /** The PE on which the REC was entered last. */

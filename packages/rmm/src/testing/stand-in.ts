@@ -40,6 +40,8 @@ export const SHARED_PAGE = board.realm.base;
 
 /** The sample RAK that Arm's reference firmware carries is not needed: any scalar will do. */
 const RAK = Uint8Array.from({ length: 48 }, (_, i) => i + 1);
+/** Its public key, computed once for all stand-ins. */
+const RAK_PUBLIC = nodeCrypto.ecPublicKey("P-384", RAK);
 export const PLATFORM_TOKEN = Uint8Array.from({ length: 1500 }, (_, i) => (i * 7) & 0xff);
 
 const ID_REGISTERS: Readonly<Record<string, bigint>> = {
@@ -55,6 +57,8 @@ export class StandIn {
   readonly carveOut = board.realm.base;
   readonly pages = new Map<bigint, Uint8Array>();
   readonly gpi = new Map<bigint, number>();
+  /** Pages at which no memory answers. */
+  readonly absent = new Set<bigint>();
   readonly tlbi: unknown[] = [];
   readonly events: TraceEvent[] = [];
   readonly pes: StandInPe[];
@@ -74,7 +78,7 @@ export class StandIn {
   constructor() {
     this.pes = Array.from({ length: board.peCount }, (_, i) => new StandInPe(this, i));
     this.rmm = createRmm({
-      crypto: nodeCrypto,
+      crypto: { ...nodeCrypto, ecPublicKey: () => RAK_PUBLIC },
       board,
       trace: { wants: () => !this.quiet, emit: (event) => void this.events.push(event) },
     });
@@ -221,6 +225,8 @@ class StandInPort implements MemoryPort {
   }
 
   private refused(pa: bigint, length: number): Fault | undefined {
+    if (this.machine.absent.has(pa & ~0xfffn))
+      return { fault: "external", stage: 0, level: 0, onWalk: false, s1ptw: false, pa };
     const allowed = this.pas === Pas.NS ? Gpi.NS : Gpi.REALM;
     for (let at = pa & ~0xfffn; at < pa + BigInt(length); at += 4096n) {
       if (this.machine.gpiOf(at) !== allowed)
