@@ -54,6 +54,8 @@ export interface RunUntil {
 }
 
 const START_DATE = Date.UTC(2026, 0, 1);
+/** Characters of the console that are kept at least: a guest that never stops writing must not fill the memory. */
+const CONSOLE_KEPT = 1 << 20;
 
 export class Guest {
   readonly box: Box;
@@ -61,6 +63,8 @@ export class Guest {
   readonly input: InputQueue;
   #console = "";
   #started = false;
+  /** The text that `run` waits for. */
+  #awaited: string | undefined;
 
   private constructor(box: Box, vm: VirtualMachine, input: InputQueue) {
     this.box = box;
@@ -86,7 +90,7 @@ export class Guest {
     const vm = VirtualMachine.configure(box.host, config, {
       ...(options.name === undefined ? {} : { name: options.name }),
       consoleOutput: (byte) => {
-        if (guest) guest.#console += String.fromCharCode(byte);
+        if (guest) guest.#wrote(byte);
         options.onConsole?.(Uint8Array.of(byte));
       },
       consoleInput: input,
@@ -101,7 +105,7 @@ export class Guest {
     return success(guest);
   }
 
-  /** What the guest has written to its console so far (Latin-1); after `Box.restore`, since then. */
+  /** What the guest has written to its console so far (Latin-1; of more than 2 MiB the last part); after `Box.restore`, since then. */
   get console(): string {
     return this.#console;
   }
@@ -123,9 +127,10 @@ export class Guest {
     const { machine } = this.box;
     const last = machine.now + (until.instructions ?? Number.POSITIVE_INFINITY);
     const step = until.checkEvery ?? 1_000_000;
+    this.#awaited = until.console;
     for (;;) {
-      if (this.vm.end !== undefined) return this.vm.end;
       if (until.console !== undefined && this.#console.includes(until.console)) return { kind: "reached" };
+      if (this.vm.end !== undefined) return this.vm.end;
       if (until.condition?.()) return { kind: "reached" };
       if (until.cancelled?.()) return { kind: "cancelled" };
       if (machine.now >= last) return { kind: "limit" };
@@ -138,6 +143,13 @@ export class Guest {
   /** Tears the guest down; its memory is the Host's again. */
   close(): Result<undefined> {
     return this.vm.close();
+  }
+
+  /** Console output; the machine stops right after the text that `run` waits for. */
+  #wrote(byte: number): void {
+    this.#console += String.fromCharCode(byte);
+    if (this.#console.length > 2 * CONSOLE_KEPT) this.#console = this.#console.slice(-CONSOLE_KEPT);
+    if (this.#awaited !== undefined && this.#console.endsWith(this.#awaited)) this.box.machine.stop("console");
   }
 
   #outcome(end: RunEnd): GuestEnd | undefined {
