@@ -59,6 +59,8 @@ export const SYS = {
   ICC_PMR_EL1: [3, 0, 4, 6, 0],
   ICC_IAR1_EL1: [3, 0, 12, 12, 0],
   ICC_EOIR1_EL1: [3, 0, 12, 12, 1],
+  ICC_CTLR_EL1: [3, 0, 12, 12, 4],
+  ICC_DIR_EL1: [3, 0, 12, 11, 1],
   ICC_SGI1R_EL1: [3, 0, 12, 11, 5],
   ICC_IGRPEN1_EL1: [3, 0, 12, 12, 7],
   CNTV_CTL_EL0: [3, 3, 14, 3, 1],

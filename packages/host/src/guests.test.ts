@@ -3,8 +3,10 @@ import {
   KVM_ARM_IRQ_TYPE_SPI,
   KVM_ARM_VM_SMCCC_CTRL,
   KVM_ARM_VM_SMCCC_FILTER,
+  KVM_CAP,
   KVM_EXIT,
   KVM_IRQ_LINE_FIELD,
+  KVM_MEM_READONLY,
   KVM_REG,
   KVM_SMCCC_FILTER_FWD_TO_USER,
   KVM_SYSTEM_EVENT,
@@ -486,6 +488,134 @@ describe.each(KINDS)("%s", (_, kind) => {
     expect(guest.values).toEqual([200_000n]);
   });
 
+  test("more interrupts pending than list registers: all arrive, once each", () => {
+    const first = 32;
+    const count = 24;
+    const guest = live(
+      kind,
+      program(
+        gicInit(kind, 1),
+        mov(2, kind.device(GICD) + 0x104n),
+        mov(1, (1n << BigInt(count)) - 1n),
+        str(1, 2, 4), // enable
+        str(1, 2, 4, 0x100), // and make pending
+        mov(19, 0),
+        mov(20, 0),
+        label("next"),
+        mrs(21, SYS.ICC_IAR1_EL1),
+        subsImm(3, 21, 1023),
+        cbz(3, "done"),
+        msr(SYS.ICC_EOIR1_EL1, 21),
+        add(19, 19, 21),
+        addImm(20, 20, 1),
+        b("next"),
+        label("done"),
+        kind.report(20),
+        kind.report(19),
+        OFF(kind),
+      ),
+    );
+    const sum = Array.from({ length: count }, (_x, n) => first + n).reduce((total, intid) => total + intid, 0);
+    expect(guest.values).toEqual([BigInt(count), BigInt(sum)]);
+  });
+
+  test.each([
+    ["EOI deactivates", false],
+    ["ICC_DIR_EL1 deactivates", true],
+  ])("more interrupts active than list registers: %s", (_name, split) => {
+    // Each SPI has a higher priority than the one before, so that it preempts it.
+    const count = 20;
+    const spis = Array.from({ length: count }, (_x, n) => 32 + n);
+    const at = (offset: number) => kind.device(GICD) + BigInt(offset);
+    const guest = live(
+      kind,
+      program(
+        gicInit(kind, 1),
+        mov(1, split ? 2 : 0),
+        msr(SYS.ICC_CTLR_EL1, 1),
+        spis.flatMap((intid, n) => [...mov(2, at(0x400 + intid)), ...mov(1, 0xe8 - 8 * n), str(1, 2, 1)]),
+        mov(2, at(0x104)),
+        mov(1, -1n),
+        str(1, 2, 4),
+        spis.flatMap((_intid, n) => [
+          ...mov(2, at(0x204)),
+          ...mov(1, 1 << n),
+          str(1, 2, 4),
+          mrs(22, SYS.ICC_IAR1_EL1),
+          add(19, 19, 22),
+        ]),
+        kind.report(19),
+        [...spis]
+          .reverse()
+          .flatMap((intid) => [
+            ...mov(1, intid),
+            msr(SYS.ICC_EOIR1_EL1, 1),
+            ...(split ? [msr(SYS.ICC_DIR_EL1, 1)] : []),
+          ]),
+        mov(2, at(0x304)), // ISACTIVER1
+        ldr(20, 2, 4),
+        kind.report(20),
+        mrs(21, SYS.ICC_IAR1_EL1),
+        kind.report(21),
+        OFF(kind),
+      ),
+    );
+    expect(guest.values).toEqual([BigInt(spis.reduce((total, intid) => total + intid, 0)), 0n, 1023n]);
+  });
+
+  test("a snapshot taken in the middle goes on as the original does", () => {
+    const code = program(
+      gicInit(kind, 1),
+      mov(19, 0),
+      label("loop"),
+      addImm(19, 19, 1),
+      mov(1, 20_000),
+      msr(SYS.CNTV_TVAL_EL0, 1),
+      mov(1, 1),
+      msr(SYS.CNTV_CTL_EL0, 1),
+      label("wait"),
+      WFI,
+      mrs(20, SYS.ICC_IAR1_EL1),
+      subsImm(3, 20, 1023),
+      cbz(3, "wait"),
+      msr(SYS.CNTV_CTL_EL0, 31),
+      msr(SYS.ICC_EOIR1_EL1, 20),
+      kind.report(19),
+      subsImm(4, 19, 8),
+      cbnz(4, "loop"),
+      OFF(kind),
+    );
+    const stack = makeStack({ dramMiB: 32 });
+    const guest = makeGuest(stack, { realm: kind.realm, code });
+    expect(runGuest(stack, guest, { instructions: 900_000 })).toBe("limit");
+    const before = guest.values.length;
+    expect(before).toBeGreaterThan(1);
+    expect(before).toBeLessThan(8);
+    const snapshot = stack.machine.snapshot();
+
+    const copy = makeStack({ dramMiB: 32, cold: true });
+    copy.machine.restore(snapshot);
+    const process = copy.host.findProcess("vmm")!;
+    const vm = copy.host.vms(process)[0]!;
+    const revived: Guest = { ...guest, vm, vcpus: vm.vcpus, process, values: [...guest.values], exits: [], writes: [] };
+    const onExit = vmmOf(revived, {
+      onExit: () => {
+        copy.machine.stop("done");
+        return "stop";
+      },
+    });
+    expect(vm.vcpus[0]!.started).toBe(true);
+    ok(vm.vcpus[0]!.start(onExit));
+    expect(copy.machine.run({ instructions: 10_000_000 }).kind).toBe("stopped");
+    expect(stack.machine.run({ instructions: 10_000_000 }).kind).toBe("stopped");
+    expect(revived.values).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n]);
+    expect(guest.values).toEqual(revived.values);
+    expect(copy.machine.now).toBe(stack.machine.now);
+    expect(copy.host.counters).toEqual(stack.host.counters);
+    ok(copy.host.call(process.exitOp()));
+    expect(copy.host.pages).toEqual({ ...copy.host.pages, user: 0, realm: 0, guestMemfd: 0, shared: 0, leaked: 0 });
+  });
+
   test("a signal makes KVM_RUN return EINTR, from code that never leaves", () => {
     const stack = makeStack({ dramMiB: 32 });
     const guest = makeGuest(stack, { realm: kind.realm, code: program(label("spin"), b("spin")) });
@@ -523,6 +653,71 @@ describe("normal VM", () => {
   test("an access without syndrome is ENOSYS", () => {
     const guest = live(NORMAL, program(mov(1, UART), ldp(2, 3, 1)));
     expect(lastExit(guest).errno).toBe("ENOSYS");
+  });
+
+  test("with KVM_CAP_ARM_NISV_TO_USER it is an exit of its own", () => {
+    const stack = makeStack({ dramMiB: 32 });
+    const guest = makeGuest(stack, { realm: false, code: program(mov(1, UART), ldp(2, 3, 1)) });
+    ok(stack.host.call(guest.vm.enableCapOp(KVM_CAP.ARM_NISV_TO_USER)));
+    runGuest(stack, guest);
+    expect(lastExit(guest)).toMatchObject({ reason: KVM_EXIT.ARM_NISV, errno: undefined });
+    expect(guest.vcpus[0]!.run.arm_nisv.fault_ipa).toBe(UART);
+  });
+
+  test("a read-only slot reads as memory; writes are MMIO", () => {
+    const stack = makeStack({ dramMiB: 32 });
+    const at = 0x200_0000n;
+    const code = program(
+      mov(1, at),
+      ldr(19, 1),
+      mov(2, 0x55),
+      str(2, 1),
+      ldr(20, 1),
+      NORMAL.report(19),
+      NORMAL.report(20),
+      OFF(NORMAL),
+    );
+    const guest = makeGuest(stack, { realm: false, code });
+    const memory = ok(stack.process.mmap(4096n));
+    ok(stack.process.write(memory, Uint8Array.of(0x11)));
+    ok(
+      guest.vm.setUserMemoryRegion({
+        slot: 1,
+        flags: KVM_MEM_READONLY,
+        guest_phys_addr: at,
+        memory_size: 4096n,
+        userspace_addr: memory,
+      }),
+    );
+    runGuest(stack, guest);
+    expect(guest.values).toEqual([0x11n, 0x11n]);
+    expect(guest.writes).toEqual([{ gpa: at, len: 8, value: 0x55n }]);
+  });
+
+  test("memory that is taken away while the VM runs becomes MMIO", () => {
+    const stack = makeStack({ dramMiB: 32 });
+    const page = RAM + 0x20_0000n;
+    const code = program(
+      mov(25, page),
+      mov(26, 7),
+      str(26, 25),
+      NORMAL.report(26),
+      label("loop"),
+      ldr(19, 25),
+      subsImm(3, 19, 7),
+      cbz(3, "loop"),
+      NORMAL.report(19),
+      OFF(NORMAL),
+    );
+    const guest = makeGuest(stack, { realm: false, code });
+    const memory = ok(stack.process.mmap(4096n));
+    const slot = { slot: 1, guest_phys_addr: page, memory_size: 4096n, userspace_addr: memory };
+    ok(guest.vm.setUserMemoryRegion(slot));
+    expect(runGuest(stack, guest, { mmioRead: () => 9n, instructions: 100_000 })).toBe("limit");
+    ok(stack.host.call(guest.vm.deleteUserMemoryRegionOp(1)));
+    ok(stack.process.munmap(memory));
+    expect(stack.machine.run({ instructions: 1_000_000 }).kind).toBe("stopped");
+    expect(guest.values).toEqual([7n, 9n]);
   });
 
   test("two VMs share a PE, each with its own registers, memory and counter", () => {
@@ -660,6 +855,71 @@ describe("realm", () => {
     expect(stack.host.pages).toMatchObject({ leaked: 0, realm: 0, guestMemfd: 0, user: 0 });
   });
 
+  test("a hole punched while the realm waits for EMPTY is made with the change", () => {
+    const stack = makeStack({ dramMiB: 32 });
+    const page = RAM + 0x10_0000n;
+    const code = program(
+      mov(5, page),
+      mov(6, 1),
+      str(6, 5),
+      mov(0, RSI_IPA_STATE_SET),
+      mov(1, page),
+      mov(2, page + 0x1000n),
+      mov(3, 0),
+      mov(4, 0), // not over DESTROYED: the Host must not destroy the page first
+      smc(),
+      movReg(19, 0),
+      movReg(20, 1),
+      kind.report(19),
+      kind.report(20),
+      OFF(kind),
+    );
+    const guest = makeGuest(stack, { realm: true, code });
+    runGuest(stack, guest, {
+      onExit: (_vcpu, run) => {
+        if (run.exit_reason !== KVM_EXIT.MEMORY_FAULT) return "stop";
+        const { gpa, size, flags } = run.memory_fault;
+        return (function* (): Op<"run" | "stop"> {
+          ok(yield* guest.guestMemfd!.punchHoleOp(gpa - RAM, size));
+          ok(yield* guest.vm.setMemoryAttributesOp({ address: gpa, size, attributes: flags }));
+          return "run";
+        })();
+      },
+    });
+    expect(guest.values).toEqual([0n, page + 0x1000n]);
+    const before = stack.host.pages.guestMemfd;
+    ok(stack.host.call(guest.vm.closeOp()));
+    expect(before).toBe(2); // the pages of the code and of RsiHostCall
+    expect(stack.host.pages).toMatchObject({ guestMemfd: 0, leaked: 0 });
+  });
+
+  test("a change that the VMM does not make is rejected, and the page stays", () => {
+    const stack = makeStack({ dramMiB: 32 });
+    const page = RAM + 0x10_0000n;
+    const code = program(
+      mov(5, page),
+      mov(6, 0x66),
+      str(6, 5),
+      mov(0, RSI_IPA_STATE_SET),
+      mov(1, page),
+      mov(2, page + 0x1000n),
+      mov(3, 0),
+      mov(4, 1),
+      smc(),
+      movReg(20, 1),
+      ldr(21, 5),
+      kind.report(20),
+      kind.report(21),
+      OFF(kind),
+    );
+    const guest = makeGuest(stack, { realm: true, code });
+    runGuest(stack, guest, {
+      onExit: (_vcpu, run) => (run.exit_reason === KVM_EXIT.MEMORY_FAULT ? "run" : "stop"),
+    });
+    expect(guest.values).toEqual([page, 0x66n]);
+    ok(stack.host.call(guest.vm.closeOp()));
+  });
+
   test("CPU_ON that the VMM denies", () => {
     const filter = KvmSmcccFilter.encode({
       base: Number(PSCI_FID.PSCI_CPU_ON_64),
@@ -691,59 +951,6 @@ describe("realm", () => {
     });
     expect(guest.values.map((value) => BigInt.asIntN(64, value))).toEqual([-3n]);
     ok(stack.host.call(stack.process.exitOp()));
-  });
-
-  test("a snapshot taken in the middle goes on as the original does", () => {
-    const code = program(
-      gicInit(kind, 1),
-      mov(19, 0),
-      label("loop"),
-      addImm(19, 19, 1),
-      mov(1, 20_000),
-      msr(SYS.CNTV_TVAL_EL0, 1),
-      mov(1, 1),
-      msr(SYS.CNTV_CTL_EL0, 1),
-      label("wait"),
-      WFI,
-      mrs(20, SYS.ICC_IAR1_EL1),
-      subsImm(3, 20, 1023),
-      cbz(3, "wait"),
-      msr(SYS.CNTV_CTL_EL0, 31),
-      msr(SYS.ICC_EOIR1_EL1, 20),
-      kind.report(19),
-      subsImm(4, 19, 8),
-      cbnz(4, "loop"),
-      OFF(kind),
-    );
-    const stack = makeStack({ dramMiB: 32 });
-    const guest = makeGuest(stack, { realm: true, code });
-    expect(runGuest(stack, guest, { instructions: 900_000 })).toBe("limit");
-    const before = guest.values.length;
-    expect(before).toBeGreaterThan(1);
-    expect(before).toBeLessThan(8);
-    const snapshot = stack.machine.snapshot();
-
-    const copy = makeStack({ dramMiB: 32, cold: true });
-    copy.machine.restore(snapshot);
-    const process = copy.host.findProcess("vmm")!;
-    const vm = copy.host.vms(process)[0]!;
-    const revived: Guest = { ...guest, vm, vcpus: vm.vcpus, process, values: [...guest.values], exits: [], writes: [] };
-    const onExit = vmmOf(revived, {
-      onExit: () => {
-        copy.machine.stop("done");
-        return "stop";
-      },
-    });
-    expect(vm.vcpus[0]!.started).toBe(true);
-    ok(vm.vcpus[0]!.start(onExit));
-    expect(copy.machine.run({ instructions: 10_000_000 }).kind).toBe("stopped");
-    expect(stack.machine.run({ instructions: 10_000_000 }).kind).toBe("stopped");
-    expect(revived.values).toEqual([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n]);
-    expect(guest.values).toEqual(revived.values);
-    expect(copy.machine.now).toBe(stack.machine.now);
-    expect(copy.host.counters).toEqual(stack.host.counters);
-    ok(copy.host.call(process.exitOp()));
-    expect(copy.host.pages).toEqual({ ...copy.host.pages, user: 0, realm: 0, guestMemfd: 0, shared: 0, leaked: 0 });
   });
 });
 

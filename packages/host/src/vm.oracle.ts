@@ -18,6 +18,7 @@ import {
   KvmSmcccFilter,
 } from "@realmbox/abi";
 import {
+  type GuestMemfd,
   isKvmError,
   type KvmResult,
   type KvmRun,
@@ -45,6 +46,7 @@ export interface Guest {
   readonly vm: Vm;
   readonly vcpus: readonly Vcpu[];
   readonly memory: bigint;
+  readonly guestMemfd: GuestMemfd | undefined;
   readonly process: Process;
   /** Exits that reached the VMM. */
   readonly exits: { readonly vcpu: number; readonly reason: number; readonly errno: string | undefined }[];
@@ -75,10 +77,12 @@ export function* buildGuest(stack: Stack, options: GuestOptions): Op<Guest> {
   if (realm) ok(yield* vm.createRealmOp());
   const slot = { slot: 0, guest_phys_addr: RAM, memory_size: size };
   let memory: bigint;
+  let guestMemfd: GuestMemfd | undefined;
   if (realm) {
     const space = ok(ok(process.openRme()).createSpace(size));
     memory = space.userspace_addr;
     const { guest_memfd } = space;
+    guestMemfd = guest_memfd;
     ok(vm.setUserMemoryRegion({ ...slot, flags: KVM_MEM_GUEST_MEMFD, userspace_addr: memory, guest_memfd }));
     ok(yield* vm.setMemoryAttributesOp({ address: RAM, size, attributes: KVM_MEMORY_ATTRIBUTE_PRIVATE }));
   } else {
@@ -112,7 +116,7 @@ export function* buildGuest(stack: Stack, options: GuestOptions): Op<Guest> {
   ok(vm.setDeviceAttr(KVM_ARM_VM_SMCCC_CTRL, KVM_ARM_VM_SMCCC_FILTER, filter));
   if (gic) ok(gic.setDeviceAttr(KVM_DEV_ARM_VGIC_GRP.CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT));
   if (realm) ok(yield* vm.activateRealmOp());
-  return { vm, vcpus, memory, process, exits: [], values: [], writes: [] };
+  return { vm, vcpus, memory, guestMemfd, process, exits: [], values: [], writes: [] };
 }
 
 /** Builds a guest, or throws. */
