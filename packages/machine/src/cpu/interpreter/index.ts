@@ -1,8 +1,20 @@
 /** The interpreter as an `Engine`. */
 import type { Engine, EngineHost } from "../engine.js";
-import { Wasm, type WasmMemory } from "../wasm/api.js";
+import { Wasm, type WasmMemory, type WasmModule } from "../wasm/api.js";
 
 export { generateInterpreter } from "./generate.js";
+
+/** Compiled modules by their bytes: machines of one process share them. */
+const modules = new WeakMap<Uint8Array, WasmModule>();
+
+function compiled(bytes: Uint8Array): WasmModule {
+  let module = modules.get(bytes);
+  if (!module) {
+    module = new Wasm.Module(bytes);
+    modules.set(bytes, module);
+  }
+  return module;
+}
 
 /**
  * Instantiates the interpreter over the machine's memory; this fills the first ENGINE_TABLES_SIZE bytes of it.
@@ -27,6 +39,6 @@ export function createInterpreter(options: {
     system: (base, insn) => host.system(base >>> 0, insn >>> 0),
     misaligned: (base, kind) => host.misaligned(base >>> 0, kind),
   };
-  const instance = new Wasm.Instance(new Wasm.Module(module), { realmbox: { memory, ...imports } });
+  const instance = new Wasm.Instance(compiled(module), { realmbox: { memory, ...imports } });
   return { run: instance.exports.run as Engine["run"] };
 }
