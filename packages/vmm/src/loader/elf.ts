@@ -31,8 +31,15 @@ const Elf64ProgramHeader = layout("Elf64_Phdr", 56, {
 const ELFCLASS64 = 2;
 const ELFDATA2LSB = 1;
 const ET = { REL: 1, EXEC: 2, DYN: 3, CORE: 4 } as const;
-const PT = { LOAD: 1, INTERP: 3 } as const;
+const PT = { LOAD: 1, INTERP: 3, NOTE: 4 } as const;
+const PF_R = 4;
 const EM_AARCH64 = 183;
+/**
+ * How to link for the machine. Without --build-id=none GNU ld puts a note, and the headers with it, below RAM, and
+ * objcopy fills the gap.
+ */
+const linkHint = (address: bigint): string =>
+  `link it for the machine: -nostdlib -static -Wl,-Ttext=${hex(address)},--build-id=none`;
 /** Other machines, for the message. */
 const MACHINES: Readonly<Record<number, string>> = {
   3: "32-bit x86",
@@ -71,11 +78,7 @@ export function parseElf(file: Uint8Array, { ramBase }: { readonly ramBase: bigi
     return failure("wrong-architecture", "the ELF file is 32-bit", "build it for 64-bit AArch64");
   if (file.length < Elf64Header.size) return truncated("its header");
   if (header.e_type === ET.REL) {
-    return failure(
-      "unsupported-image",
-      "the ELF file is an object file",
-      "link it: -nostdlib -static -Wl,-Ttext=0x80080000",
-    );
+    return failure("unsupported-image", "the ELF file is an object file", linkHint(ramBase + KERNEL_OFFSET_DEFAULT));
   }
   if (header.e_type !== ET.EXEC && header.e_type !== ET.DYN) {
     return failure("unsupported-image", `the ELF file is no executable (e_type ${header.e_type})`);
@@ -87,10 +90,15 @@ export function parseElf(file: Uint8Array, { ramBase }: { readonly ramBase: bigi
     return failure(
       "unsupported-image",
       "the ELF file is a dynamically linked program of an operating system",
-      "a guest image runs on the bare machine: link it with -nostdlib -static -Wl,-Ttext=0x80080000",
+      `a guest image runs on the bare machine; ${linkHint(ramBase + KERNEL_OFFSET_DEFAULT)}`,
     );
   }
-  const loads = programHeaders.value.filter(({ p_type, p_memsz }) => p_type === PT.LOAD && p_memsz !== 0n);
+  const loads = programHeaders.value.filter(
+    (entry) =>
+      entry.p_type === PT.LOAD &&
+      entry.p_memsz !== 0n &&
+      (entry.p_paddr >= ramBase || !holdsOnlyHeaders(entry, header, programHeaders.value)),
+  );
   if (loads.length === 0) return failure("malformed-image", "the ELF file has nothing to load (no PT_LOAD segment)");
   return placeSegments(file, loads, { entry: header.e_entry, movable: header.e_type === ET.DYN, ramBase });
 }
@@ -124,6 +132,23 @@ function readProgramHeaders(
   return success(headers);
 }
 
+/**
+ * Whether a segment holds the file's own headers and notes and nothing of the program. A linker that is told where the
+ * text goes leaves such a segment at its default address.
+ */
+function holdsOnlyHeaders(
+  segment: ProgramHeader,
+  { e_phoff, e_phnum }: ReturnType<typeof Elf64Header.decode>,
+  all: readonly ProgramHeader[],
+): boolean {
+  if (segment.p_offset !== 0n || segment.p_flags !== PF_R || segment.p_filesz !== segment.p_memsz) return false;
+  const headersEnd = e_phoff + BigInt(e_phnum * Elf64ProgramHeader.size);
+  const ends = all
+    .filter(({ p_type, p_offset }) => p_type === PT.NOTE && p_offset < segment.p_filesz)
+    .map(({ p_offset, p_filesz }) => p_offset + p_filesz);
+  return segment.p_filesz <= headersEnd || ends.includes(segment.p_filesz);
+}
+
 function placeSegments(
   file: Uint8Array,
   loads: readonly ProgramHeader[],
@@ -142,7 +167,7 @@ function placeSegments(
       return failure(
         "outside-ram",
         `the ELF file wants memory at ${hex(address)}, where the machine has no RAM (it starts at ${hex(ramBase)})`,
-        `link it for the machine: -nostdlib -static -Wl,-Ttext=${hex(ramBase + KERNEL_OFFSET_DEFAULT)}`,
+        linkHint(ramBase + KERNEL_OFFSET_DEFAULT),
       );
     }
     if (address < end) return failure("overlapping-image", `two segments of the ELF file overlap at ${hex(address)}`);

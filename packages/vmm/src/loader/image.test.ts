@@ -116,6 +116,17 @@ describe("ELF", () => {
       }),
       "unsupported-image",
     ],
+    [
+      "headers with a byte of program behind them, below RAM",
+      elfFile({
+        entry: base,
+        segments: [
+          { vaddr: base, bytes: code },
+          { vaddr: 0x40_0000n, bytes: code, offset: 0, size: 64 + 2 * 56 + 1, flags: 4 },
+        ],
+      }),
+      "outside-ram",
+    ],
     ["below RAM", elfFile({ entry: 0x40_0000n, segments: [{ vaddr: 0x40_0000n, bytes: code }] }), "outside-ram"],
     [
       "overlap",
@@ -137,6 +148,11 @@ describe("ELF", () => {
     ],
   ])("%s", (_, file, kind) => {
     expect(kindOf(file)).toBe(kind);
+  });
+  test("a segment of headers alone, below RAM, is left out", () => {
+    const headers = { vaddr: 0x40_0000n, bytes: code, offset: 0, size: 64 + 2 * 56, flags: 4 };
+    const image = parsed(elfFile({ entry: base, segments: [headers, { vaddr: base, bytes: code }] }));
+    expect(image.segments.map(({ address }) => address)).toEqual([base]);
   });
   test("every cut of a file is refused as truncated", () => {
     const file = elfFile({ entry: base, segments: [{ vaddr: base, bytes: code }] });
@@ -161,16 +177,14 @@ describe("a stock cross compiler's output", () => {
     const dir = mkdtempSync(join(tmpdir(), "vmm-loader-"));
     try {
       writeFileSync(join(dir, "a.S"), source);
-      const flags = [
-        "-nostdlib",
-        "-static",
-        "-Wl,-Ttext=0x80080000,--build-id=none",
-        "-o",
-        join(dir, "a.elf"),
-        join(dir, "a.S"),
-      ];
-      execFileSync(gcc, flags);
-      const image = parsed(new Uint8Array(readFileSync(join(dir, "a.elf"))));
+      const link = (option: string) => {
+        const flags = ["-nostdlib", "-static", "-Wl,-Ttext=0x80080000", option];
+        execFileSync(gcc, [...flags, "-o", join(dir, "a.elf"), join(dir, "a.S")]);
+        return parsed(new Uint8Array(readFileSync(join(dir, "a.elf"))));
+      };
+      // With a build id the headers and its note are a segment of their own, far below RAM.
+      expect(link("-Wl,--build-id")).toMatchObject({ format: "ELF", entry: 0x8008_0000n });
+      const image = link("-Wl,--build-id=none");
       expect(image.format).toBe("ELF");
       expect(image.entry).toBe(0x8008_0000n);
       const holdsEntry = image.segments.find(

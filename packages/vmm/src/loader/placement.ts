@@ -47,7 +47,9 @@ export function placeImages(options: {
   const more =
     enough <= LOW_MEMORY_MAX
       ? `give the guest at least ${enough / MiB} MiB (-m)`
-      : "the image has to fit into the first 254 MiB of RAM";
+      : kernel.format === "flat binary"
+        ? "objcopy fills the gap between a low note and the program: link with -Wl,--build-id=none"
+        : "the image has to fit into the first 254 MiB of RAM";
   if (end > ramTop) {
     return failure("oversized-image", `the image needs memory up to ${hex(end)}, but RAM ends at ${hex(ramTop)}`, more);
   }

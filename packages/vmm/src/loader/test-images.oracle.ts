@@ -7,6 +7,11 @@ export interface ElfSegment {
   readonly memorySize?: bigint;
   readonly type?: number;
   readonly align?: bigint;
+  /** p_flags; default RWX. */
+  readonly flags?: number;
+  /** p_offset and p_filesz, when the segment is another part of the file than `bytes`. */
+  readonly offset?: number;
+  readonly size?: number;
 }
 
 export interface ElfOptions {
@@ -34,12 +39,13 @@ export function elfFile({ type = 2, machine = 183, entry, segments }: ElfOptions
   for (const [i, segment] of segments.entries()) {
     const at = 64 + 56 * i;
     view.setUint32(at, segment.type ?? 1, true);
-    view.setUint32(at + 4, 7, true);
-    view.setBigUint64(at + 8, BigInt(offset), true);
+    view.setUint32(at + 4, segment.flags ?? 7, true);
+    view.setBigUint64(at + 8, BigInt(segment.offset ?? offset), true);
     view.setBigUint64(at + 16, segment.vaddr, true);
     view.setBigUint64(at + 24, segment.paddr ?? segment.vaddr, true);
-    view.setBigUint64(at + 32, BigInt(segment.bytes.length), true);
-    view.setBigUint64(at + 40, segment.memorySize ?? BigInt(segment.bytes.length), true);
+    const size = BigInt(segment.size ?? segment.bytes.length);
+    view.setBigUint64(at + 32, size, true);
+    view.setBigUint64(at + 40, segment.memorySize ?? size, true);
     view.setBigUint64(at + 48, segment.align ?? 0x1000n, true);
     file.set(segment.bytes, offset);
     offset += segment.bytes.length;
