@@ -40,9 +40,9 @@ export function hostile(name: string, numbers: Readonly<Record<string, bigint | 
   return { kernel: image("hostile"), params: `case=${name}${params.join("")}`, memory: 16n * MiB };
 }
 
-/** Runs to the guest's end; more than `instructions` clock counts, 200 million, is an error of the test. */
+/** Runs to the guest's end; more than `instructions` clock counts, 60 million, is an error of the test. */
 export function runToEnd(guest: Guest, until: RunUntil = {}): GuestEnd {
-  const end = guest.run({ instructions: 200_000_000, ...until });
+  const end = guest.run({ instructions: 60_000_000, ...until });
   if (end.kind === "limit") throw new Error(`the guest does not end; its console:\n${guest.console}`);
   return end;
 }
