@@ -32,12 +32,6 @@ export default {
       from: { path: `^packages/(${core.join("|")})/src/`, pathNot: tests },
       to: { dependencyTypes: ["core"] },
     },
-    {
-      name: "no-cycles-between-rooms",
-      severity: "error",
-      from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
-    },
     { name: "not-resolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
   ],
   options: {

@@ -73,7 +73,10 @@ export function verifyCommand(options: VerifyOptions): CommandOutput {
 }
 
 /** `realmbox token --show TOKEN`: the token's content. Exits with 1 when it cannot be decoded; checks nothing else. */
-export function showTokenCommand(options: { readonly token: string; readonly json?: boolean | undefined }): CommandOutput {
+export function showTokenCommand(options: {
+  readonly token: string;
+  readonly json?: boolean | undefined;
+}): CommandOutput {
   return reportingUsage(() => {
     const data = readBounded(options.token);
     const tree = explainToken(data);
