@@ -33,6 +33,10 @@ export interface MemoryRange {
 }
 
 const MiB = 1n << 20n;
+/** Frames for the carve-outs, on top of the DRAM's. */
+const CARVE_OUT_BYTES = 192 << 20;
+/** One WebAssembly memory has 4 GiB; PE states, TLBs and engine tables take their part of it. */
+const FRAME_BYTES_MAX = 3840 * 1024 * 1024;
 
 export function baseBoard(
   options: { readonly peCount?: number; readonly dramSize?: bigint; readonly frameBytes?: number } = {},
@@ -51,6 +55,6 @@ export function baseBoard(
     // 100 MHz and ten instructions a tick: a machine that retires 1,000 million instructions a second.
     counterHz: 100_000_000,
     instructionsPerTick: 10,
-    frameBytes: options.frameBytes ?? Number(dramSize) + 192 * 1024 * 1024,
+    frameBytes: options.frameBytes ?? Math.min(Number(dramSize) + CARVE_OUT_BYTES, FRAME_BYTES_MAX),
   };
 }

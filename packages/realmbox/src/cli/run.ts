@@ -42,6 +42,8 @@ export interface RunFlags {
 }
 
 export const CPUS_MAX = 8;
+/** What a guest may have of the machine's frames (board `base`), so that the stack's own needs are met. */
+const MEMORY_MAX = 3n << 30n;
 
 /** The image that a positional or `-k` names; exactly one of the two. */
 export function imageOf(positional: string | undefined, flags: Pick<RunFlags, "kernel">): Image {
@@ -64,6 +66,9 @@ export function configOf(image: Image, flags: RunFlags): VmConfig {
     throw new UsageError(`option '--measurement-algo': '${algorithm}' is neither sha256 nor sha512`);
   }
   const memory = flags.mem === undefined ? undefined : parseMemory(flags.mem);
+  if (memory !== undefined && memory.size > MEMORY_MAX) {
+    throw new UsageError(`option '-m, --mem': ${flags.mem} is more than the machine has`, "3G is the most");
+  }
   return {
     kernel: image.bytes,
     ...(flags.initrd === undefined ? {} : { initrd: readInput("option '-i, --initrd'", flags.initrd) }),
