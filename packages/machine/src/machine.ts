@@ -13,6 +13,7 @@ import { type MutableCounters, makeCounters } from "./counters.js";
 import type { Engine } from "./cpu/engine.js";
 import { createInterpreter, generateInterpreter } from "./cpu/index.js";
 import { R } from "./cpu/state.js";
+import { PL011_SIZE, Pl011 } from "./devices/pl011.js";
 import { MachineHost } from "./engine-host.js";
 import {
   exceptionReturn,
@@ -48,6 +49,9 @@ const SLICE = 10_000;
 /** Synchronous exceptions in a row without a retired instruction that end a run. */
 const FRUITLESS_MAX = 64;
 
+/** SPI 5: where the FVP has its first UART. */
+const UART_INTID = 37;
+
 export interface MachineOptions {
   readonly board: Board;
   /** The interpreter's WebAssembly bytes; generated from the instruction rows when absent. */
@@ -81,6 +85,10 @@ export class Machine {
   readonly random: RandomNumbers;
   readonly counters: MutableCounters = makeCounters();
   readonly trace: TraceBus;
+  /** The board's UART: the console of firmware and of a Host that is emulated. */
+  readonly uart: Pl011;
+  /** Called with each byte that software sends through the UART. */
+  onUartOutput?: (byte: number) => void;
   /** Parts whose state a snapshot holds. */
   readonly parts: Snapshotable[] = [];
 
@@ -114,7 +122,13 @@ export class Machine {
     this.gic = new Gic({ board, pes: this.pes });
     this.gic.onChange = () => this.interruptsChanged();
     for (const device of this.gic.devices) this.bus.attach(device);
-    this.parts.push(this.gic, this.random);
+    this.uart = new Pl011({
+      name: "uart",
+      onOutput: (byte) => this.onUartOutput?.(byte),
+      onInterrupt: (level) => this.gic.setSpi(UART_INTID, level),
+    });
+    this.bus.attach({ base: board.uart, size: BigInt(PL011_SIZE), device: this.uart });
+    this.parts.push(this.gic, this.random, this.uart);
   }
 
   /** The clock: instructions retired and exceptions taken by all PEs, and idle time skipped. */

@@ -40,8 +40,9 @@ const join = (lo: number, hi: number): number => (hi >>> 0) * 2 ** 32 + (lo >>> 
 export interface TableRange {
   /** No walk is made: EPD, E0PD, or a size that the architecture does not allow. Translation fault, level 0. */
   readonly off: boolean;
-  /** Bits of input address that the tables cover. */
+  /** Bits of input address that the tables cover, and the first address beyond. */
   readonly inputBits: number;
+  readonly limit: number;
   /** Level of the first look-up. */
   readonly level: number;
   /** Physical or intermediate address of the first table. */
@@ -56,6 +57,22 @@ export interface TableRange {
   readonly tbi: boolean;
 }
 
+/** Stage-2 leaves that a context remembers, by IPA page; a stage-1 walk meets the same few again and again. */
+export const STAGE2_LEAVES = 512;
+
+export class Stage2Leaves {
+  /** IPA of the page, or -1. */
+  readonly page = new Float64Array(STAGE2_LEAVES).fill(-1);
+  /** The leaf descriptor and its level. */
+  readonly lo = new Int32Array(STAGE2_LEAVES);
+  readonly hi = new Int32Array(STAGE2_LEAVES);
+  readonly level = new Uint8Array(STAGE2_LEAVES);
+
+  forget(): void {
+    this.page.fill(-1);
+  }
+}
+
 export interface Stage2 {
   readonly range: TableRange;
   readonly limit: number;
@@ -63,11 +80,13 @@ export interface Stage2 {
   readonly walkPas: Pas;
   /** PAS of the output where the descriptor does not say. */
   readonly outputPas: Pas;
+  readonly leaves: Stage2Leaves;
 }
 
 const NO_RANGE: TableRange = {
   off: true,
   inputBits: 48,
+  limit: 2 ** 48,
   level: 0,
   base: 0,
   indexMask: 0,
@@ -152,7 +171,7 @@ export class TranslationContext {
   hash = 0;
   /** When it was last current; 0: holds nothing. */
   lastUse = 0;
-  /** Whether any TLB entry was made since the last flush. */
+  /** Whether a TLB entry was made or a leaf remembered since the last flush. */
   filled = false;
   /** 2 MiB and 1 GiB regions of virtual addresses, of which a stage-1 block has given 4 KiB entries. */
   readonly blocks = new Set<number>();
@@ -262,6 +281,7 @@ export class TranslationContext {
     return {
       off: options.off || !valid,
       inputBits,
+      limit: 2 ** inputBits,
       level,
       base,
       indexMask: 2 ** entryBits - 1,
@@ -283,8 +303,9 @@ export class TranslationContext {
     const limit = outputLimit((vtcr >> 16) & 7, paBits);
     const vttbr = join(key[15]!, key[16]! & 0xffff);
     const pas = state as Pas;
+    const leaves = new Stage2Leaves();
     if (state !== SecurityState.SECURE) {
-      this.stage2 = { range: stage2Range(vtcr, vttbr, limit, paBits), limit, walkPas: pas, outputPas: pas };
+      this.stage2 = { range: stage2Range(vtcr, vttbr, limit, paBits), limit, walkPas: pas, outputPas: pas, leaves };
       return;
     }
     // DDI 0487, "VSTCR_EL2.SW, SA" and "VTCR_EL2.NSW, NSA": each makes the ones below it behave as 1.
@@ -297,13 +318,22 @@ export class TranslationContext {
     const vsttbr = join(key[18]!, key[19]! & 0xffff);
     // T0SZ, SL0 and TG0 are VSTCR_EL2's, the rest is VTCR_EL2's.
     const range = stage2Range(vstcr, vsttbr, limit, paBits);
-    this.stage2 = { range, limit, walkPas: choose(sw), outputPas: choose(sa) };
+    this.stage2 = { range, limit, walkPas: choose(sw), outputPas: choose(sa), leaves };
     this.stage2Ns = {
       range: stage2Range(vtcr, vttbr, limit, paBits),
       limit,
       walkPas: choose(nsw),
       outputPas: choose(nsa),
+      leaves: new Stage2Leaves(),
     };
+  }
+
+  /** Forgets what was walked: with the TLB arrays, which are the caller's. */
+  forget(): void {
+    this.blocks.clear();
+    this.stage2?.leaves.forget();
+    this.stage2Ns?.leaves.forget();
+    this.filled = false;
   }
 
   /** What stage 2 an intermediate address goes through. */
@@ -326,6 +356,7 @@ function stage2Range(tcr: number, ttbr: number, limit: number, paBits: number): 
   return {
     off: false,
     inputBits,
+    limit: 2 ** inputBits,
     level,
     base,
     indexMask: 2 ** entryBits - 1,

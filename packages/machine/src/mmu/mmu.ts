@@ -4,8 +4,8 @@
  *
  * Invariants:
  * - A TLB entry exists only in a context whose registers gave it, for memory (no device) that is Normal or that the
- *   context never accesses unaligned (`alignAlways`), with the permission of its array, and with a granule that the GPT
- *   allowed; `memory.inTlb` is set for that granule.
+ *   context never accesses unaligned (`alignAlways`), with the permission of its array (for writes also that of reads),
+ *   and with a granule that the GPT allowed; `memory.inTlb` is set for that granule.
  * - A PE points either at the arrays of its current context or at the empty array, never at stale ones.
  */
 import { invariant } from "@realmbox/abi";
@@ -185,8 +185,10 @@ export class Mmu {
     const { permissions } = walker;
     if ((need & Permission.EXECUTE) !== 0) set(context.fetch);
     else {
-      if ((permissions & Permission.READ) !== 0) set(context.read);
-      if ((permissions & Permission.WRITE) !== 0) set(context.write);
+      const readable = (permissions & Permission.READ) !== 0;
+      if (readable) set(context.read);
+      // The engine's atomics look at the write array alone; stage 2 may allow writes without reads.
+      if (readable && (permissions & Permission.WRITE) !== 0) set(context.write);
     }
     if (!context.filled) context.filled = true;
     memory.inTlb[memory.pageOfHost(host)] = 1;
@@ -242,8 +244,7 @@ export class Mmu {
   private flush(context: TranslationContext): void {
     if (!context.filled) return;
     this.memory.i32.fill(-1, context.read >>> 2, (context.fetch + TLB_SIZE) >>> 2);
-    context.blocks.clear();
-    context.filled = false;
+    context.forget();
   }
 
   /** The PE's context with the current register values, or the least recently used one made into it. */

@@ -13,7 +13,7 @@ import { Pas, SecurityState } from "@realmbox/abi";
 import type { Fault, FaultKind } from "../fault.js";
 import { GPC_OK, type GranuleProtection, gpcFault } from "../gpt.js";
 import { NO_FRAME, type PhysicalMemory } from "../memory.js";
-import { Regime, type Stage2, type TableRange, type TranslationContext } from "./context.js";
+import { Regime, STAGE2_LEAVES, type Stage2, type TableRange, type TranslationContext } from "./context.js";
 
 /** Permissions, and what an access needs of them. */
 export const Permission = { READ: 1, WRITE: 2, EXECUTE: 4 } as const;
@@ -152,7 +152,7 @@ export class TableWalker {
         continue;
       }
       if ((dLo & AF) === 0) return stage1Fault("access-flag", level);
-      this.setOutput(output, level, lo);
+      this.setOutput(dLo, dHi, level, lo);
       this.ipaPas = outputPas(context, dLo, tablePas);
       this.s1Device = context.device[(dLo >> 2) & 7] !== 0;
       const alignment = this.stage1Alignment(context, level, unaligned);
@@ -187,12 +187,9 @@ export class TableWalker {
     return stage1Fault("alignment", level);
   }
 
-  private setOutput(output: number, level: number, lo: number): void {
-    const bits = LEAF_BITS[level as 0 | 1 | 2 | 3];
-    this.s1Bits = bits;
-    // Bits of the output below the leaf's size are RES0 and ignored.
-    const size = 2 ** bits;
-    this.ipa = output - (output % size) + ((lo & (size - 1)) >>> 0);
+  private setOutput(dLo: number, dHi: number, level: number, lo: number): void {
+    this.s1Bits = LEAF_BITS[level as 0 | 1 | 2 | 3];
+    this.ipa = leafAddress(dLo, dHi, level, lo);
   }
 
   /** Fetches a stage-1 descriptor into `lo` and `hi`. */
@@ -221,22 +218,62 @@ export class TableWalker {
     { need, unaligned }: WalkOptions,
     s1ptw: boolean,
   ): Fault | undefined {
-    const { range, limit } = stage2;
     // The space of the IPA: Secure state has two, each with its own tables.
     const pas = stage2 === context.stage2Ns ? Pas.NS : context.ownPas;
-    if (range.off || ipa >= 2 ** range.inputBits) return stage2Fault("translation", 0, s1ptw, ipa, pas);
+    const slot = this.stage2Leaf(context, stage2, protection, ipa, pas, s1ptw);
+    if (typeof slot !== "number") return slot;
+    const { leaves } = stage2;
+    const lo = leaves.lo[slot]!;
+    const hi = leaves.hi[slot]!;
+    const level = leaves.level[slot]!;
+    this.pa = leafAddress(lo, hi, level, ipa | 0);
+    this.s2Bits = LEAF_BITS[level as 0 | 1 | 2 | 3];
+    this.pas = context.state === SecurityState.REALM && (hi & S2_NS) !== 0 ? Pas.NS : stage2.outputPas;
+    const s2Device = this.combineType(context, (lo >> 2) & 0xf, s1ptw ? false : this.s1Device);
+    if (unaligned && this.device) return stage2Fault("alignment", level, s1ptw, ipa, pas);
+    this.permissions =
+      ((lo & S2AP_READ) !== 0 ? Permission.READ : 0) |
+      ((lo & S2AP_WRITE) !== 0 ? Permission.WRITE : 0) |
+      ((hi & UXN) === 0 ? Permission.EXECUTE : 0);
+    if (context.state === SecurityState.REALM && this.pas !== Pas.REALM) {
+      // Realm state executes and walks its own memory only.
+      if (s1ptw) return stage2Fault("permission", level, s1ptw, ipa, pas);
+      this.permissions &= ~Permission.EXECUTE;
+    }
+    if (s1ptw && context.ptw && s2Device) return stage2Fault("permission", level, s1ptw, ipa, pas);
+    if ((need & ~this.permissions) === 0) return undefined;
+    // Whoever handles the fault may grant the permission: the next access walks again.
+    leaves.page[slot] = -1;
+    return stage2Fault("permission", level, s1ptw, ipa, pas);
+  }
+
+  /** Slot of the valid leaf for an IPA in the context's stage-2 leaves: remembered, or found by a walk. */
+  private stage2Leaf(
+    context: TranslationContext,
+    stage2: Stage2,
+    protection: GranuleProtection,
+    ipa: number,
+    pas: Pas,
+    s1ptw: boolean,
+  ): number | Fault {
+    const { range, limit, leaves } = stage2;
+    const ipaLo = ipa | 0;
+    const slot = (ipaLo >>> 12) & (STAGE2_LEAVES - 1);
+    const page = ipa - (ipaLo & 0xfff);
+    if (leaves.page[slot] === page) return slot;
+    if (range.off || ipa >= range.limit) return stage2Fault("translation", 0, s1ptw, ipa, pas);
     if (range.baseTooBig) return stage2Fault("address-size", 0, s1ptw, ipa, pas);
+    const ipaHi = (ipa / 2 ** 32) | 0;
     let { level, base } = range;
     let mask = range.indexMask;
     for (;;) {
-      const bits = LEAF_BITS[level as 0 | 1 | 2 | 3];
-      const index = Math.floor(ipa / 2 ** bits) & mask;
-      const fault = this.fetch(protection, base + index * 8, stage2.walkPas, 2, level, ipa, s1ptw);
+      const entry = base + (stage2Index(ipaLo, ipaHi, level) & mask) * 8;
+      const fault = this.fetch(protection, entry, stage2.walkPas, 2, level, ipa, s1ptw);
       if (fault) return fault;
       const { lo, hi } = this;
       const isTable = (lo & TABLE) !== 0;
-      if ((lo & VALID) === 0 || (isTable ? false : level === 0 || level === 3))
-        return stage2Fault("translation", level, s1ptw, ipa, pas);
+      const reserved = !isTable && (level === 0 || level === 3);
+      if ((lo & VALID) === 0 || reserved) return stage2Fault("translation", level, s1ptw, ipa, pas);
       const output = outputOf(lo, hi);
       if (output >= limit) return stage2Fault("address-size", level, s1ptw, ipa, pas);
       if (isTable && level < 3) {
@@ -246,24 +283,12 @@ export class TableWalker {
         continue;
       }
       if ((lo & AF) === 0) return stage2Fault("access-flag", level, s1ptw, ipa, pas);
-      const size = 2 ** bits;
-      this.pa = output - (output % size) + (ipa % size);
-      this.s2Bits = bits;
-      this.pas = context.state === SecurityState.REALM && (hi & S2_NS) !== 0 ? Pas.NS : stage2.outputPas;
-      const s2Device = this.combineType(context, (lo >> 2) & 0xf, s1ptw ? false : this.s1Device);
-      if (unaligned && this.device) return stage2Fault("alignment", level, s1ptw, ipa, pas);
-      this.permissions =
-        ((lo & S2AP_READ) !== 0 ? Permission.READ : 0) |
-        ((lo & S2AP_WRITE) !== 0 ? Permission.WRITE : 0) |
-        ((hi & UXN) === 0 ? Permission.EXECUTE : 0);
-      if (context.state === SecurityState.REALM && this.pas !== Pas.REALM) {
-        // Realm state executes and walks its own memory only.
-        if (s1ptw) return stage2Fault("permission", level, s1ptw, ipa, pas);
-        this.permissions &= ~Permission.EXECUTE;
-      }
-      if (s1ptw && context.ptw && s2Device) return stage2Fault("permission", level, s1ptw, ipa, pas);
-      if ((need & ~this.permissions) === 0) return undefined;
-      return stage2Fault("permission", level, s1ptw, ipa, pas);
+      leaves.page[slot] = page;
+      leaves.lo[slot] = lo;
+      leaves.hi[slot] = hi;
+      leaves.level[slot] = level;
+      context.filled = true;
+      return slot;
     }
   }
 
@@ -331,6 +356,20 @@ const stage1Fault = (fault: FaultKind, level: number): Fault => ({
 /** Whether the bits of an address above the input size are all equal to `sign`. */
 const isInRange = ({ inputBits }: TableRange, lo: number, hi: number, sign: number): boolean =>
   inputBits >= 32 ? hi >> (inputBits - 32) === sign : hi === sign && lo >> inputBits === sign;
+
+/** Address that a leaf of a level maps `lo` (the low word of the input) to; output bits below the leaf's size are ignored. */
+function leafAddress(dLo: number, dHi: number, level: number, lo: number): number {
+  const offset = level === 3 ? 0xfff : level === 2 ? 0x1f_ffff : 0x3fff_ffff;
+  return (dHi & 0xffff) * 2 ** 32 + (((dLo & ~offset) | (lo & offset)) >>> 0);
+}
+
+/** Index into a stage-2 table of a level, before masking: the first table may be several, concatenated. */
+function stage2Index(lo: number, hi: number, level: number): number {
+  if (level === 3) return (hi << 20) | (lo >>> 12);
+  if (level === 2) return (hi << 11) | (lo >>> 21);
+  if (level === 1) return (hi << 2) | (lo >>> 30);
+  return hi >>> 7;
+}
 
 /** Index into the table of a level. */
 function indexAt(lo: number, hi: number, level: number): number {
