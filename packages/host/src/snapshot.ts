@@ -54,6 +54,7 @@ interface VmState {
   readonly hasRealmDevice: boolean;
   readonly counterOffset: number;
   readonly nisvToUser: boolean;
+  readonly hasRun: boolean;
   readonly filters: readonly SmcccFilter[];
   readonly vcpus: readonly VcpuState[];
 }
@@ -169,6 +170,7 @@ function saveVm(vm: VmCore): VmState {
     hasRealmDevice: vm.hasRealmDevice,
     counterOffset: vm.counterOffset,
     nisvToUser: vm.nisvToUser,
+    hasRun: vm.hasRun,
     filters: vm.filters,
     vcpus: vm.vcpus.map(saveVcpu),
   };
@@ -300,6 +302,7 @@ function restoreVm(kernel: Kernel, state: VmState): VmCore {
   vm.hasRealmDevice = state.hasRealmDevice;
   vm.counterOffset = state.counterOffset;
   vm.nisvToUser = state.nisvToUser;
+  vm.hasRun = state.hasRun;
   vm.filters = [...state.filters];
   for (const vcpu of state.vcpus) restoreVcpu(vm, vcpu);
   if (state.vgic) vm.makeVgic().restore(state.vgic);

@@ -433,6 +433,7 @@ export class VmHandle implements Vm {
     const isGic = type === KVM_DEV_TYPE_ARM_VGIC_V3;
     if (!isGic && !(type === KVM_DEV_TYPE_ARM_REALM && core.realm)) return kvmError("ENODEV", `device type ${type}`);
     if (isGic ? core.vgic : core.hasRealmDevice) return kvmError("EEXIST", "the VM has one");
+    if (isGic && core.hasRun) return kvmError("EBUSY", "a vCPU has run");
     const device = new DeviceHandle(type, this, core.owner, this.#caller);
     if ((flags & KVM_CREATE_DEVICE_TEST) !== 0) return device;
     if (isGic) core.makeVgic();
@@ -452,7 +453,7 @@ export class VmHandle implements Vm {
     if (pad.some((byte) => byte !== 0)) return kvmError("EINVAL", "padding");
     if (count === 0 || base + count > 0x1_0000_0000) return kvmError("EINVAL", "range");
     if (action < KVM_SMCCC_FILTER_HANDLE || action > KVM_SMCCC_FILTER_FWD_TO_USER) return kvmError("EINVAL", "action");
-    if (this.core.vcpus.some((vcpu) => vcpu.state !== ThreadState.STOPPED)) return kvmError("EBUSY", "a vCPU has run");
+    if (this.core.hasRun) return kvmError("EBUSY", "a vCPU has run");
     if (this.core.filters.some((other) => base < other.base + other.count && other.base < base + count)) {
       return kvmError("EEXIST", "overlaps another filter");
     }
@@ -619,7 +620,11 @@ class DeviceHandle implements Device {
 
   get #refused(): KvmError | undefined {
     if (this.#caller !== this.#owner) return notOwner();
-    return this.#vm.core.closed ? kvmError("EBADF", "the VM is closed") : undefined;
+    const { core } = this.#vm;
+    if (core.closed) return kvmError("EBADF", "the VM is closed");
+    // KVM_CREATE_DEVICE_TEST made no device.
+    const exists = this.type === KVM_DEV_TYPE_ARM_VGIC_V3 ? core.vgic !== undefined : core.hasRealmDevice;
+    return exists ? undefined : kvmError("EBADF", "there is no such device");
   }
 
   setDeviceAttr(group: number, attr: bigint, value?: Uint8Array): KvmResult {
@@ -777,7 +782,7 @@ export class VcpuHandle implements Vcpu {
     const intid = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
     if (intid < 16 || intid > 31) return kvmError("EINVAL", `${intid} is not a PPI`);
     const { vm } = this.core;
-    if (vm.vcpus.some((vcpu) => vcpu.state !== ThreadState.STOPPED)) return kvmError("EBUSY", "a vCPU has run");
+    if (vm.hasRun) return kvmError("EBUSY", "a vCPU has run");
     if (attr === KVM_ARM_VCPU_TIMER_IRQ_VTIMER) vm.timerIntids.virtual = intid;
     else if (attr === KVM_ARM_VCPU_TIMER_IRQ_PTIMER) vm.timerIntids.physical = intid;
     else return kvmError("ENXIO", "unknown timer");
@@ -810,6 +815,7 @@ export class VcpuHandle implements Vcpu {
     if (refused) return refused;
     core.onExit = onExit;
     core.handle = this;
+    core.vm.hasRun = true;
     core.vm.kernel.start(core);
     return undefined;
   }

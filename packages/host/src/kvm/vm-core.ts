@@ -60,7 +60,8 @@ export class VmCore {
   /** CNTVOFF_EL2 of a normal VM: its virtual counter starts at 0 when it is made. */
   counterOffset = 0;
   nisvToUser = false;
-  /** The capability number that the VMM uses is that of series v1: populated pages have no flags and are measured. */
+  /** A vCPU has been started: the machine's make-up is settled. */
+  hasRun = false;
   filters: SmcccFilter[] = [];
   closed = false;
 
