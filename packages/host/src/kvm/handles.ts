@@ -1,6 +1,9 @@
 /**
  * The file descriptors: what a process holds of the kernel's objects. Each call first checks that the process is the one
  * that created the object (EIO otherwise), then the arguments as the ioctl does, and hands on.
+ *
+ * @spec Linux KVM API, arm64: partial: no dirty log, irqfd, ioeventfd, coalesced MMIO, MSI, guest debug, GET_REG_LIST
+ * @spec Linux CCA host series v9, KVM_CAP_ARM_RME: complete
  */
 import {
   ARM_RME_CONFIG_HASH_ALGO,

@@ -1,6 +1,8 @@
 /**
  * KVM_GET_ONE_REG and KVM_SET_ONE_REG: core registers and the EL1 system registers that a vCPU owns. Linux
- * `Documentation/virt/kvm/api.rst`, "KVM_SET_ONE_REG". Left out: FP/SIMD (128-bit ids), firmware registers.
+ * `Documentation/virt/kvm/api.rst`, "KVM_SET_ONE_REG".
+ *
+ * @spec Linux KVM API, "KVM_SET_ONE_REG": partial: no FP/SIMD (128-bit ids), no firmware and ID registers
  *
  * Of a realm the Host has only what the REC exits show: general registers, and the PC that the VMM gave.
  */

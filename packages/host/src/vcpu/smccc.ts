@@ -2,6 +2,8 @@
  * SMCCC calls that reach the Host: HVC and SMC of a normal VM, RSI_HOST_CALL of a realm. A VMM may take ranges of them
  * (KVM_ARM_VM_SMCCC_FILTER); the rest is PSCI and the architecture's own calls. DEN0028 1.5; Linux
  * `arch/arm64/kvm/hypercalls.c`.
+ *
+ * @spec DEN0028 1.5: partial: SMCCC_VERSION, SMCCC_ARCH_FEATURES, PSCI; no TRNG, no paravirtualised time, no vendor calls
  */
 import {
   KVM_ARM_VCPU,
