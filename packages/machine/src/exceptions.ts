@@ -108,7 +108,8 @@ export function enterException(pe: Processor, target: TargetEl, vector: Vector, 
 
   pe.event = (lower ? EVENTS_LOWER : EVENTS_SAME)[vector >> 7]!;
   pe.charge();
-  pe.levelChanged();
+  if (target === 1) pe.guestLevelChanged();
+  else pe.levelChanged();
 }
 
 /** PAN is set on entry to EL1, and to EL2 under the EL2&0 regime, unless SCTLR_ELx.SPAN says to leave it. */
@@ -170,7 +171,8 @@ export function exceptionReturn(pe: Processor): void {
   w[EVENT_LO] = 1;
   pe.event = w[PC_LO + 1] === NATIVE_PC_HI && w[PC_LO] === 0 ? EVENT_RETURN : EVENT_START;
   pe.charge();
-  pe.levelChanged();
+  if (el === 1) pe.guestLevelChanged();
+  else pe.levelChanged();
   // Nothing can come between: the next instruction of an illegal state is an exception itself.
   if ((w[PSTATE_LO]! & PSTATE.IL) !== 0) takeSync(pe, defaultTarget(pe), makeEsr(EC.ILLEGAL_STATE, 0));
 }

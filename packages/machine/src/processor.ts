@@ -294,6 +294,11 @@ export class Processor implements Pe {
     this.contextChanged();
   }
 
+  /** PSTATE has changed within EL0 and EL1: the Security state and the registers are what they were. */
+  guestLevelChanged(): void {
+    this.machine.mmu.levelChanged(this);
+  }
+
   /** A register that translation depends on has changed. */
   contextChanged(): void {
     this.machine.mmu.contextChanged(this);

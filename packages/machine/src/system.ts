@@ -219,7 +219,8 @@ function msrImmediate(machine: Machine, pe: Processor, insn: number): number {
   if (el > 0 && field === FIELD.PAN) {
     set(PSTATE.PAN, (imm & 1) !== 0 ? PSTATE.PAN : 0);
     // The privileged context differs by PAN; fetches do not.
-    pe.contextChanged();
+    if (el === 1) pe.guestLevelChanged();
+    else pe.contextChanged();
     return HostReply.NEXT;
   }
   takeUndefined(pe);

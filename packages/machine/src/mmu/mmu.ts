@@ -20,6 +20,7 @@ import {
   ALIGN_CHECK_LO,
   HCR,
   HCR_H,
+  PSTATE,
   PSTATE_LO,
   SP_CHECK_LO,
   TLB_FETCH_LO,
@@ -39,6 +40,15 @@ interface PeContexts {
   readonly pool: readonly TranslationContext[];
   current: TranslationContext | undefined;
   unprivileged: TranslationContext | undefined;
+  /** Contexts of EL0, EL1 and EL1 with PAN under the present registers, as far as they are known. */
+  readonly levels: (TranslationContext | undefined)[];
+}
+
+/** Index into `PeContexts.levels`, or -1 above EL1. */
+function levelIndex(pstate: number): number {
+  const el = (pstate >> 2) & 3;
+  if (el > 1) return -1;
+  return el === 0 ? 0 : (pstate & PSTATE.PAN) === 0 ? 1 : 2;
 }
 
 export class Mmu {
@@ -67,6 +77,7 @@ export class Mmu {
       }),
       current: undefined,
       unprivileged: undefined,
+      levels: [undefined, undefined, undefined],
     }));
   }
 
@@ -75,12 +86,33 @@ export class Mmu {
     const contexts = this.contexts[pe.index]!;
     contexts.current = undefined;
     contexts.unprivileged = undefined;
+    contexts.levels.fill(undefined);
     if (pe.firmware) return;
-    const { w } = pe;
+    this.install(pe, undefined);
+    this.setChecks(pe);
+  }
+
+  /** PSTATE has changed between EL0, EL1 and EL1 with PAN, and no register has: what was known about the level holds. */
+  levelChanged(pe: Processor): void {
+    const contexts = this.contexts[pe.index]!;
+    const context = contexts.levels[levelIndex(pe.w[PSTATE_LO]!)];
+    contexts.current = context;
+    contexts.unprivileged = undefined;
+    if (context) context.lastUse = ++this.uses;
+    this.install(pe, context);
+    this.setChecks(pe);
+  }
+
+  /** Lets the engine use the arrays of a context, or the empty one. */
+  private install({ w }: Processor, context: TranslationContext | undefined): void {
     const { emptyTlb } = this.memory;
-    w[TLB_READ_LO] = emptyTlb;
-    w[TLB_WRITE_LO] = emptyTlb;
-    w[TLB_FETCH_LO] = emptyTlb;
+    w[TLB_READ_LO] = context ? context.read : emptyTlb;
+    w[TLB_WRITE_LO] = context ? context.write : emptyTlb;
+    w[TLB_FETCH_LO] = context ? context.fetch : emptyTlb;
+  }
+
+  /** Which alignment the engine checks at the current EL. */
+  private setChecks({ w }: Processor): void {
     const el = (w[PSTATE_LO]! >> 2) & 3;
     const regime = regimeOf(w, el);
     const sctlr = sctlrOf(w, regime);
@@ -94,10 +126,9 @@ export class Mmu {
     if (contexts.current) return contexts.current;
     const context = this.find(pe, pe.el, false);
     contexts.current = context;
-    const { w } = pe;
-    w[TLB_READ_LO] = context.read;
-    w[TLB_WRITE_LO] = context.write;
-    w[TLB_FETCH_LO] = context.fetch;
+    const level = levelIndex(pe.w[PSTATE_LO]!);
+    if (level >= 0) contexts.levels[level] = context;
+    this.install(pe, context);
     return context;
   }
 
@@ -263,6 +294,8 @@ export class Mmu {
       if (context.lastUse < oldest.lastUse) oldest = context;
     }
     invariant(oldest !== this.contexts[pe.index]!.current, "the current context is not the least recently used one");
+    // It may be a level's; the others are found again quickly.
+    this.contexts[pe.index]!.levels.fill(undefined);
     this.flush(oldest);
     oldest.set(key, hash, this.machine.board.paBits);
     oldest.lastUse = ++this.uses;

@@ -5,7 +5,7 @@ import { el2Enabled, hcrLo, virtualLines } from "../exceptions.js";
 import { Line } from "../irq.js";
 import type { Processor } from "../processor.js";
 import { isCurrentBank, packFlags, setFlags, setPstate } from "../pstate.js";
-import { HCR, PSTATE, PSTATE_LO } from "../words.js";
+import { HCR, PSTATE, PSTATE_LO, SCR, SCR_LO } from "../words.js";
 import { CTR, DCZID, ID_REGISTERS, MIDR } from "./id.js";
 import { Effect, OK, type Row, type Rule, UNDEFINED } from "./row.js";
 import {
@@ -167,23 +167,26 @@ const controlRows: readonly Row[] = [
   { name: "SCXTNUM_EL0", encoding: [3, 3, 13, 0, 7], el: 0, rules: [scxtnum] },
   { name: "SCXTNUM_EL1", encoding: [3, 0, 13, 0, 7], el: 1, rules: [scxtnum], e2h: "SCXTNUM_EL2" },
   { name: "ISR_EL1", encoding: [3, 0, 12, 1, 0], el: 1, read: pendingInterrupts, readOnly: true },
-  // RAS without error records: at EL1 DISR is the virtual one where SErrors go to EL2.
+  // RAS without error records. At EL1 DISR is the virtual one where SErrors go to EL2; where they go to EL3 it is RAZ/WI.
   {
     name: "DISR_EL1",
     encoding: [3, 0, 12, 1, 1],
     el: 1,
-    rules: [terr],
-    read: (pe, el) => pe.r[disrSlot(pe, el)]!,
+    read: (pe, el) => (isDisrHidden(pe, el) ? 0n : pe.r[disrSlot(pe, el)]!),
     write: (pe, value, el) => {
-      pe.r[disrSlot(pe, el)] = value;
+      if (!isDisrHidden(pe, el)) pe.r[disrSlot(pe, el)] = value;
     },
   },
   { name: "ERRIDR_EL1", encoding: [3, 0, 5, 3, 0], el: 1, rules: [terr], ...constant(0n) },
   { name: "ERRSELR_EL1", encoding: [3, 0, 5, 3, 1], el: 1, rules: [terr], read: () => 0n, write: () => {} },
 ];
 
+const isVirtualDisr = (pe: Processor, el: number): boolean => el === 1 && (hcrLo(pe.w) & HCR.AMO) !== 0;
+const isDisrHidden = (pe: Processor, el: number): boolean =>
+  el < 3 && (pe.w[SCR_LO]! & SCR.EA) !== 0 && !isVirtualDisr(pe, el);
+
 const disrSlot = (pe: Processor, el: number): number =>
-  el === 1 && (hcrLo(pe.w) & HCR.AMO) !== 0 ? R.VDISR_EL2 : R.DISR_EL1;
+  isVirtualDisr(pe, el) ? R.VDISR_EL2 : R.DISR_EL1;
 
 const random: Row[] = (["RNDR", "RNDRRS"] as const).map((name, op2) => ({
   name,

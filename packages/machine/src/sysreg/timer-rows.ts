@@ -56,7 +56,8 @@ const counterRows: readonly Row[] = [
     name: "CNTFRQ_EL0",
     encoding: [3, 3, 14, 0, 0],
     el: 0,
-    rules: [anyCounter, (_, el, write) => (write && el < 3 ? -1 : 0)],
+    // Written at the highest EL alone: below, UNDEFINED comes before any trap.
+    rules: [(_, el, write) => (write && el < 3 ? -1 : 0), (pe, el, write) => (write ? 0 : anyCounter(pe, el, write))],
     read: (pe) => BigInt(pe.machine.board.counterHz),
     // EL3 firmware announces the frequency that the board has.
     write: () => {},
