@@ -185,8 +185,7 @@ const isVirtualDisr = (pe: Processor, el: number): boolean => el === 1 && (hcrLo
 const isDisrHidden = (pe: Processor, el: number): boolean =>
   el < 3 && (pe.w[SCR_LO]! & SCR.EA) !== 0 && !isVirtualDisr(pe, el);
 
-const disrSlot = (pe: Processor, el: number): number =>
-  isVirtualDisr(pe, el) ? R.VDISR_EL2 : R.DISR_EL1;
+const disrSlot = (pe: Processor, el: number): number => (isVirtualDisr(pe, el) ? R.VDISR_EL2 : R.DISR_EL1);
 
 const random: Row[] = (["RNDR", "RNDRRS"] as const).map((name, op2) => ({
   name,

@@ -46,7 +46,7 @@ describe("traps of HCR_EL2, at EL1", () => {
       ]),
     },
     { bits: bit(30), read: ["SCTLR_EL1", "TTBR0_EL1", "CONTEXTIDR_EL1"], write: [] },
-    { bits: bit(36), read: ["ERRIDR_EL1", "ERRSELR_EL1", "DISR_EL1"], write: ["DISR_EL1"] },
+    { bits: bit(36), read: ["ERRIDR_EL1", "ERRSELR_EL1"], write: ["ERRSELR_EL1"] },
   ])("$bits", ({ bits, read, write }) => {
     for (const name of read) {
       expect([name, run(name, { el: 1, registers: { HCR_EL2: RW | bits } }).trap]).toEqual([name, "EL2 0x18"]);
