@@ -122,6 +122,15 @@ test("two banks: granules of both, and none between", () => {
   expect(machine.rmi("RMI_GRANULE_DELEGATE", second)).toMatchObject({ condition: "gran_state" });
 });
 
+test("what one object knows of a boot follows memory: another boot, or a restored snapshot", () => {
+  const machine = new StandIn();
+  machine.boot();
+  const pa = DRAM + 2n * MiB;
+  expect(machine.rmi("RMI_GRANULE_UNDELEGATE", pa)).toMatchObject({ condition: "gran_state" });
+  machine.boot({ manifest: banks({ base: DRAM, size: MiB }) });
+  expect(machine.rmi("RMI_GRANULE_UNDELEGATE", pa)).toMatchObject({ condition: "gran_bound" });
+});
+
 test("the platform token comes in chunks; one that is too large counts as none", () => {
   for (const [size, attestation] of [
     [1500, true],
