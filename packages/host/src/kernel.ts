@@ -13,17 +13,7 @@
  */
 
 import type { Trace } from "@realmbox/abi";
-import {
-  ICH_VTR_EL2,
-  invariant,
-  KVM_EXIT,
-  PPI,
-  PSCI_FID,
-  REC_EXIT_REASON_NAMES,
-  RMI_ABI_VERSION_1_0,
-  RMI_FEATURE_REGISTER_0,
-  SMCCC_NOT_SUPPORTED,
-} from "@realmbox/abi";
+import { invariant, KVM_EXIT, PPI, REC_EXIT_REASON_NAMES } from "@realmbox/abi";
 import {
   type Board,
   ERET,
@@ -36,21 +26,15 @@ import {
   SMC,
   WFI,
 } from "@realmbox/machine";
+import { boot } from "./boot.js";
+import { HostEvents } from "./events.js";
 import type { HostCounters, Op, OpStep, RmmInfo } from "./kvm/api.js";
 import type { ProcessCore } from "./kvm/process.js";
 import type { VmCore } from "./kvm/vm-core.js";
 import type { PageSource } from "./memory/address-space.js";
 import { PageAllocator } from "./memory/allocator.js";
 import { type Job, PeContext } from "./pe-context.js";
-import {
-  INTID_SPECIAL,
-  SGI_KICK,
-  SPI_DOORBELL,
-  sendKick,
-  setPpisEnabled,
-  setUpCpu,
-  setUpDistributor,
-} from "./physical-gic.js";
+import { INTID_SPECIAL, SGI_KICK, SPI_DOORBELL, sendKick, setPpisEnabled } from "./physical-gic.js";
 import { Rmi } from "./rmi/calls.js";
 import type { RealmEnvironment } from "./rmi/realm.js";
 import { completeNormalMmio, enterNormal, exitNormal, HCR_HOST, putVcpu } from "./vcpu/normal-vcpu.js";
@@ -105,6 +89,7 @@ export class Kernel {
     granuleFaults: 0,
     kicks: 0,
   };
+  readonly events: HostEvents;
   readonly rmi = new Rmi(this.counters);
   readonly vmids = new VmidPool();
   readonly realmVmids = new VmidPool();
@@ -126,6 +111,7 @@ export class Kernel {
 
   constructor(machine: HostMachine) {
     this.machine = machine;
+    this.events = new HostEvents(machine.trace, this.counters);
     this.allocator = new PageAllocator(machine.board.dram);
     this.contexts = machine.pes.map((pe) => new PeContext(pe));
     let port: MemoryPort | undefined;
@@ -179,38 +165,7 @@ export class Kernel {
   }
 
   reportFault(fault: Fault, what: string): void {
-    if (fault.fault === "granule-protection") this.counters.granuleFaults++;
-    const { trace } = this.machine;
-    if (!trace.wants("fault")) return;
-    trace.emit({
-      category: "fault",
-      name: "Host access refused",
-      fields: { what, kind: fault.fault, pa: fault.pa ?? 0n },
-    });
-  }
-
-  traceMmio(vcpu: VcpuCore, gpa: bigint, size: number, write: bigint | undefined): void {
-    const { trace } = this.machine;
-    if (!trace.wants("mmio")) return;
-    const fields = { vm: vcpu.vm.id, vcpu: vcpu.id, gpa, size };
-    trace.emit({
-      category: "mmio",
-      name: write === undefined ? "MMIO read" : "MMIO write",
-      fields: write === undefined ? fields : { ...fields, value: write },
-    });
-  }
-
-  traceLine(vm: VmCore, irq: number, level: boolean): void {
-    const { trace } = this.machine;
-    if (trace.wants("irq"))
-      trace.emit({ category: "irq", name: "KVM_IRQ_LINE", fields: { vm: vm.id, irq: BigInt(irq), level } });
-  }
-
-  tracePsci(vcpu: VcpuCore, fid: bigint, x1: bigint, x0: bigint): void {
-    const { trace } = this.machine;
-    if (!trace.wants("psci")) return;
-    const name = Object.entries(PSCI_FID).find(([, value]) => value === fid)?.[0] ?? "PSCI";
-    trace.emit({ category: "psci", name, fields: { vm: vcpu.vm.id, vcpu: vcpu.id, fid, x1, x0 } });
+    this.events.fault(fault, what);
   }
 
   // Steps
@@ -241,7 +196,7 @@ export class Kernel {
     r[R.HCR_EL2] = HCR_HOST;
     r[R.ICH_HCR_EL2] = 0n;
     r[R.CNTHP_CTL_EL2] = 0n;
-    this.#enqueue(c, { op: this.#boot(c), thread: undefined, done: () => {}, cancelled: false });
+    this.#enqueue(c, { op: boot(this, c), thread: undefined, done: () => {}, cancelled: false });
   }
 
   #returned(c: PeContext): void {
@@ -263,42 +218,6 @@ export class Kernel {
     c.running = undefined;
     vcpu.kicked = false;
     this.#handled(c, vcpu, exitNormal(this, c, vcpu, vector));
-  }
-
-  // Booting
-
-  /** Each PE's own set-up; PE 0 also asks the RMM and turns the others on. */
-  *#boot(c: PeContext): Op<void> {
-    const { board, pes } = this.machine;
-    const { pe, port } = c;
-    if (c.index === 0) setUpDistributor(board, pe, port);
-    setUpCpu(board, pe, port);
-    c.booted = true;
-    if (c.index === 0) {
-      this.peLists = Number(ICH_VTR_EL2.LISTREGS.get(pe.mrs("ICH_VTR_EL2"))) + 1;
-      yield* this.#findRmm();
-      for (const other of pes.slice(1)) {
-        const affinity = other.mpidr & 0xff_00ff_ffffn;
-        yield this.rmi.smc(PSCI_FID.PSCI_CPU_ON_64, affinity, board.dram[0]!.base, BigInt(other.index));
-      }
-    }
-    this.ready = this.contexts.every((one) => one.booted);
-    if (this.ready) this.resumeWaiting();
-    const { trace } = this.machine;
-    if (trace.wants("boot")) {
-      trace.emit({ category: "boot", name: "Host", fields: { pe: c.index, rmm: this.rmm?.version ?? 0n } });
-    }
-  }
-
-  /** RMI_VERSION and RMI_FEATURES: a Host without an RMM runs normal VMs. */
-  *#findRmm(): Op<void> {
-    const version = yield this.rmi.version(RMI_ABI_VERSION_1_0);
-    if (version[0] === SMCCC_NOT_SUPPORTED || version[0] !== 0n) return;
-    const revision = version[1]!;
-    const features = yield this.rmi.features(0n);
-    if (features[0] !== 0n) return;
-    this.rmm = { version: revision, features0: features[1]! };
-    this.realmLists = Number(RMI_FEATURE_REGISTER_0.GICV3_NUM_LRS.get(this.rmm.features0)) + 1;
   }
 
   // Operations

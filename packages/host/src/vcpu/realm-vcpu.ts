@@ -296,7 +296,7 @@ function emulateMmio(kernel: Kernel, vcpu: VcpuCore, gpa: bigint, size: number, 
   }
   vcpu.run.mmioExit(gpa, size, write);
   vcpu.completion = write === undefined ? Completion.MMIO_READ : Completion.MMIO_WRITE;
-  kernel.traceMmio(vcpu, gpa, size, write);
+  kernel.events.mmio(vcpu, gpa, size, write);
   return Outcome.EXIT;
 }
 

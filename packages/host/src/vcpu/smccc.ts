@@ -51,7 +51,7 @@ export function smcccCall(kernel: Kernel, vcpu: VcpuCore, conduit: Conduit, imm:
       const argument = (n: number) => ((fid & SMC64) !== 0n ? gprs[n]! : gprs[n]! & 0xffff_ffffn);
       const call = psciCall(kernel, vcpu, fid, [argument(1), argument(2), argument(3)]);
       ({ x0, outcome } = call);
-      kernel.tracePsci(vcpu, fid, argument(1), x0);
+      kernel.events.psci(vcpu, fid, argument(1), x0);
     } else if (fid === SMCCC_VERSION) {
       x0 = SMCCC_VERSION_1_1;
     } else if (fid === SMCCC_ARCH_FEATURES) {
