@@ -37,6 +37,8 @@ export const bit = (n: number): Bits => bits(n, n);
 
 /** A field of a structure: where it lies and how its bytes are read and written. */
 export interface Field<T> {
+  /** What it is, for whoever makes accessors of its own. */
+  readonly kind: "u8" | "u16" | "u32" | "u64" | "i64" | "bytes" | "u64s";
   readonly offset: number;
   readonly size: number;
   read(view: DataView, base: number): T;
@@ -49,6 +51,7 @@ const number = (
   get: "getUint8" | "getUint16" | "getUint32",
   set: "setUint8" | "setUint16" | "setUint32",
 ): Field<number> => ({
+  kind: size === 1 ? "u8" : size === 2 ? "u16" : "u32",
   offset,
   size,
   read: (view, base) => view[get](base + offset, true),
@@ -60,6 +63,7 @@ export const u16 = (offset: number): Field<number> => number(offset, 2, "getUint
 export const u32 = (offset: number): Field<number> => number(offset, 4, "getUint32", "setUint32");
 
 export const u64 = (offset: number): Field<bigint> => ({
+  kind: "u64",
   offset,
   size: 8,
   read: (view, base) => view.getBigUint64(base + offset, true),
@@ -67,6 +71,7 @@ export const u64 = (offset: number): Field<bigint> => ({
 });
 
 export const i64 = (offset: number): Field<bigint> => ({
+  kind: "i64",
   offset,
   size: 8,
   read: (view, base) => view.getBigInt64(base + offset, true),
@@ -75,6 +80,7 @@ export const i64 = (offset: number): Field<bigint> => ({
 
 /** A fixed run of bytes. `read` copies; `write` pads with zeros and refuses a longer value. */
 export const bytes = (offset: number, size: number): Field<Uint8Array> => ({
+  kind: "bytes",
   offset,
   size,
   read: (view, base) => new Uint8Array(view.buffer, view.byteOffset + base + offset, size).slice(),
@@ -88,6 +94,7 @@ export const bytes = (offset: number, size: number): Field<Uint8Array> => ({
 
 /** `count` consecutive 64-bit words. `write` pads with zeros and refuses more than `count`. */
 export const u64s = (offset: number, count: number): Field<bigint[]> => ({
+  kind: "u64s",
   offset,
   size: 8 * count,
   read: (view, base) => Array.from({ length: count }, (_, i) => view.getBigUint64(base + offset + 8 * i, true)),

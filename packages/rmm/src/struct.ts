@@ -2,7 +2,7 @@
  * Objects over bytes: a class whose properties are the fields of a layout, reading and writing the granule itself. State
  * of the RMM lies in memory only; an instance lives no longer than a step.
  */
-import type { Fields, FieldValue, Layout } from "@realmbox/abi";
+import type { Field, Fields, FieldValue, Layout } from "@realmbox/abi";
 import { viewsOf } from "./views.js";
 
 export interface Struct {
@@ -42,14 +42,54 @@ export function structClass<F extends Fields>(layout: Layout<F>): new (addr: big
     }
   }
   for (const [name, field] of Object.entries(layout.fields)) {
-    Object.defineProperty(View.prototype, name, {
-      get(this: View) {
-        return field.read(this.view, this.base);
-      },
-      set(this: View, value) {
-        field.write(this.view, this.base, value);
-      },
-    });
+    Object.defineProperty(View.prototype, name, accessors(field));
   }
   return View as never;
+}
+
+/**
+ * Getter and setter of a field. Words have accessors of their own, because a call that sees every kind of field is never
+ * inlined (40 ns instead of 5).
+ */
+// biome-ignore lint/suspicious/noExplicitAny: fields of differing types have no narrower common type
+function accessors(field: Field<any>): PropertyDescriptor & ThisType<Struct> {
+  const { offset } = field;
+  switch (field.kind) {
+    case "u8":
+      return {
+        get() {
+          return this.view.getUint8(this.base + offset);
+        },
+        set(value: number) {
+          this.view.setUint8(this.base + offset, value);
+        },
+      };
+    case "u32":
+      return {
+        get() {
+          return this.view.getUint32(this.base + offset, true);
+        },
+        set(value: number) {
+          this.view.setUint32(this.base + offset, value, true);
+        },
+      };
+    case "u64":
+      return {
+        get() {
+          return this.view.getBigUint64(this.base + offset, true);
+        },
+        set(value: bigint) {
+          this.view.setBigUint64(this.base + offset, value, true);
+        },
+      };
+    default:
+      return {
+        get() {
+          return field.read(this.view, this.base);
+        },
+        set(value) {
+          field.write(this.view, this.base, value);
+        },
+      };
+  }
 }

@@ -65,8 +65,8 @@ const features: PsciFunctionRow = {
   in: ["psci_func_id"],
   conditions: ["func_id"],
   run({ args }) {
-    const fid = args.psci_func_id! & 0xffff_ffffn;
-    if (fid !== SMCCC_VERSION && !BY_FID.has(fid)) return refuse("func_id", psciCode("PSCI_NOT_SUPPORTED"));
+    const fid = Number(args.psci_func_id! & 0xffff_ffffn);
+    if (fid !== Number(SMCCC_VERSION) && !BY_FID.has(fid)) return refuse("func_id", psciCode("PSCI_NOT_SUPPORTED"));
     return { kind: "return", x0: 0n };
   },
 };
@@ -162,18 +162,16 @@ export const PSCI_FUNCTIONS: readonly PsciFunctionRow[] = [
   features,
 ];
 
-const BY_FID: ReadonlyMap<bigint, { readonly name: PsciFunction; readonly row: PsciFunctionRow }> = new Map(
-  PSCI_FUNCTIONS.flatMap((row) => row.fids.map((name) => [PSCI_FID[name], { name, row }] as const)),
+const BY_FID: ReadonlyMap<number, { readonly name: PsciFunction; readonly row: PsciFunctionRow }> = new Map(
+  PSCI_FUNCTIONS.flatMap((row) => row.fids.map((name) => [Number(PSCI_FID[name]), { name, row }] as const)),
 );
 
 /** The ids that DEN0137 leaves to PSCI, served or not. */
-export function isPsci(fid: bigint): boolean {
-  const number = fid & 0x3fff_ffffn;
-  return (fid >> 30n === 2n || fid >> 30n === 3n) && number >= 0x0400_0000n && number <= 0x0400_0014n;
-}
+export const isPsci = (fid: number): boolean =>
+  (fid >= 0x8400_0000 && fid <= 0x8400_0014) || (fid >= 0xc400_0000 && fid <= 0xc400_0014);
 
 /** A PSCI call of the loaded REC. */
-export function psciCall(rmm: Rmm, rec: Rec, fid: bigint): TrapOutcome {
+export function psciCall(rmm: Rmm, rec: Rec, fid: number): TrapOutcome {
   const { pe } = rmm;
   const known = BY_FID.get(fid);
   const args: Record<string, bigint> = {};
@@ -183,7 +181,7 @@ export function psciCall(rmm: Rmm, rec: Rec, fid: bigint): TrapOutcome {
   const result: PsciResult = known
     ? known.row.run({ rec, rd: rmm.rd(rec.owner), args })
     : refuse("func_id", psciCode("PSCI_NOT_SUPPORTED"));
-  if (rmm.trace?.wants("psci")) tracePsci(rmm, known?.name ?? "unknown", known ? args : { fid }, result);
+  if (rmm.trace?.wants("psci")) tracePsci(rmm, known?.name ?? "unknown", known ? args : { fid: BigInt(fid) }, result);
 
   pe.r[R.ELR_EL2]! += 4n;
   if (result.kind !== "pending") {
@@ -194,7 +192,7 @@ export function psciCall(rmm: Rmm, rec: Rec, fid: bigint): TrapOutcome {
 
   rec.forgetExit();
   beginExit(rmm, RmiRecExitReason.RMI_EXIT_PSCI);
-  rmm.exit.setGpr(0, fid);
+  rmm.exit.setGpr(0, BigInt(fid));
   if (result.kind === "pending") {
     rec.psci_pending = 1;
     rmm.exit.setGpr(1, result.target);

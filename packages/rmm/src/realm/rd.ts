@@ -4,6 +4,7 @@
  */
 import { bytes, GRANULE_SIZE, layout, MEASUREMENT_COUNT, MEASUREMENT_SIZE, u8, u32, u64 } from "@realmbox/abi";
 import { structClass } from "../struct.js";
+import { toNumber } from "../views.js";
 
 /** RmmRealmState. */
 export const RealmState = { NEW: 0, ACTIVE: 1, SYSTEM_OFF: 2 } as const;
@@ -37,7 +38,7 @@ export class Rd extends structClass(RdLayout) {
   }
 
   isProtected(ipa: bigint): boolean {
-    return ipa < this.protectedSize;
+    return toNumber(ipa) < 2 ** (this.ipa_width - 1);
   }
 
   /** A measurement slot, in place: 0 is the RIM, 1 to 4 are the REMs. */

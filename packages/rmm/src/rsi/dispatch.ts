@@ -12,19 +12,21 @@ import { type Rmm, UNKNOWN_FUNCTION } from "../rmm.js";
 import { fail, type RsiCommandRow, type RsiResult } from "./command.js";
 import { RSI_COMMANDS } from "./table.js";
 
-const BY_FID: ReadonlyMap<bigint, RsiCommandRow> = new Map(RSI_COMMANDS.map((command) => [command.fid, command]));
-/** W0, without the hint that the caller has no live SVE state. */
-const FID_MASK = 0xffff_ffffn;
+/** By the function id as a number: the hot path. */
+const BY_FID: ReadonlyMap<number, RsiCommandRow> = new Map(
+  RSI_COMMANDS.map((command) => [Number(command.fid), command]),
+);
+const SVE_HINT = Number(SMCCC_FID.SVE_HINT.mask);
 /** SMCCC_VERSION's answer to a Realm: 1.2, the least that DEN0137 allows. */
 const REALM_SMCCC_VERSION = 0x1_0002n;
 
 export function realmSmc(rmm: Rmm, rec: Rec): TrapOutcome {
-  const w0 = rmm.x(0) & FID_MASK;
+  const w0 = rmm.words[2 * R.X0]!;
   // PSCI knows no SVE hint.
   if (isPsci(w0)) return psciCall(rmm, rec, w0);
-  const fid = w0 & ~SMCCC_FID.SVE_HINT.mask;
-  const command = BY_FID.get(fid);
+  const command = BY_FID.get((w0 & ~SVE_HINT) >>> 0);
   if (command) return rsiCall(rmm, rec, command);
+  const fid = BigInt((w0 & ~SVE_HINT) >>> 0);
   const x0 = fid === SMCCC_VERSION ? REALM_SMCCC_VERSION : UNKNOWN_FUNCTION;
   if (rmm.trace?.wants("rsi")) rmm.emit("rsi", fid === SMCCC_VERSION ? "SMCCC_VERSION" : "unknown", { fid, x0 });
   returnToRealm(rmm, [x0]);

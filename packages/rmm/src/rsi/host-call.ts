@@ -5,6 +5,9 @@ import { move, viewsOf } from "../views.js";
 import { isBytes, realmBuffer } from "./buffer.js";
 import { rsiCommand } from "./command.js";
 
+/** Size and alignment of the structure: a power of two. */
+const SIZE = BigInt(RsiHostCall.size);
+
 /**
  * RSI_HOST_CALL, FID 0xC4000199: REC exit with the structure's registers; the answer comes with the next REC entry, into
  * the structure. The structure is 256-byte aligned, so it lies in one page.
@@ -16,7 +19,7 @@ export const hostCall = rsiCommand({
   out: [],
   conditions: ["addr_align", "addr_bound", "ripas"],
   run({ rmm, rec, rd, args: { addr } }, fail) {
-    if (addr % BigInt(RsiHostCall.size) !== 0n) return fail("addr_align", "RSI_ERROR_INPUT");
+    if ((addr & (SIZE - 1n)) !== 0n) return fail("addr_align", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
     const page = realmBuffer(rmm, rd, addr);
     if (!isBytes(page)) return page;

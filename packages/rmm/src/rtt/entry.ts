@@ -75,6 +75,9 @@ export const nsHostDesc = (entry: bigint): bigint => entry & NS_HOST_BITS;
 
 export const table = (pa: bigint): bigint => pa | VALID | TABLE_OR_PAGE;
 
+/** Whether an entry of a level is TABLE, from its low 32 bits. */
+export const isTableLow = (low: number, level: number): boolean => level < RTT_LEVEL_PAGE && (low & 3) === 3;
+
 /**
  * Whether an entry stores a PA, from its low 32 bits: anything valid, and ASSIGNED. Decides the `top` outputs; scans of
  * whole tables use it on an Int32Array.

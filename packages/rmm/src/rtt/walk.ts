@@ -8,8 +8,18 @@
 import { GRANULE_SIZE, RmiRipas, rttEntryShift, rttEntrySize } from "@realmbox/abi";
 import type { Rd } from "../realm/rd.js";
 import type { Rmm } from "../rmm.js";
-import { toNumber } from "../views.js";
-import { assigned, assignedNs, isLiveLow, isValidEntry, nsHostDesc, rtteAddr, rtteRipas, rtteState } from "./entry.js";
+import { toNumber, viewsOf } from "../views.js";
+import {
+  assigned,
+  assignedNs,
+  isLiveLow,
+  isTableLow,
+  isValidEntry,
+  nsHostDesc,
+  rtteAddr,
+  rtteRipas,
+  rtteState,
+} from "./entry.js";
 import { RTT_ENTRIES, RTT_LEVEL_BLOCK_MIN, RTT_LEVEL_PAGE } from "./geometry.js";
 
 /** Sizes of an entry by level, as numbers. */
@@ -29,12 +39,16 @@ export function walk(rmm: Rmm, rd: Rd, ipa: bigint, level: number): Walk {
   const address = toNumber(ipa);
   let at = rd.rtt_level_start;
   let n = Math.floor(address / ENTRY_SIZES[at]!); // over all start tables
-  let rtt = rd.rtt_base + BigInt(Math.floor(n / RTT_ENTRIES) * GRANULE_SIZE);
+  let rtt = rd.rtt_base;
+  if (n >= RTT_ENTRIES) rtt += BigInt(Math.floor(n / RTT_ENTRIES) * GRANULE_SIZE);
   for (;;) {
     const index = n % RTT_ENTRIES;
-    const entry = rmm.read64(rtt + BigInt(8 * index));
-    if (at === level || rtteState(entry, at) !== "TABLE") return { level: at, rtt, index, entry };
-    rtt = rtteAddr(entry);
+    const { buffer, byteOffset } = rmm.bytesAt(rtt);
+    const { u32, u64 } = viewsOf(buffer);
+    const slot = byteOffset / 8 + index;
+    const low = u32[2 * slot]!;
+    if (at === level || !isTableLow(low, at)) return { level: at, rtt, index, entry: u64[slot]! };
+    rtt = rtteAddr(u64[slot]!);
     at++;
     n = Math.floor(address / ENTRY_SIZES[at]!);
   }
