@@ -50,10 +50,16 @@ export class Port implements MemoryPort {
   copyIn(pa: bigint, into: Uint8Array): Fault | undefined {
     const { length } = into;
     const start = Number(pa);
+    const { memory } = this.system;
+    const host = this.hostWithin(start, length);
+    if (host > 0) {
+      this.count(length);
+      into.set(memory.u8.subarray(host, host + length));
+      return undefined;
+    }
     const refused = this.check(start, length);
     if (refused) return refused;
     this.count(length);
-    const { memory } = this.system;
     for (let done = 0; done < length; ) {
       const at = start + done;
       const n = Math.min(length - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
@@ -71,14 +77,16 @@ export class Port implements MemoryPort {
   copyOut(pa: bigint, from: Uint8Array): Fault | undefined {
     const { length } = from;
     const start = Number(pa);
+    const { memory } = this.system;
+    const host = this.hostWithin(start, length);
+    if (host > 0) {
+      this.count(length);
+      memory.u8.set(from, host);
+      return undefined;
+    }
     const refused = this.check(start, length);
     if (refused) return refused;
     this.count(length);
-    const { memory } = this.system;
-    if ((start & (PAGE_SIZE - 1)) + length <= PAGE_SIZE && memory.isMemory(start)) {
-      memory.u8.set(from, memory.host(start));
-      return undefined;
-    }
     for (let done = 0; done < length; ) {
       const at = start + done;
       const n = Math.min(length - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
@@ -93,23 +101,30 @@ export class Port implements MemoryPort {
   read64(pa: bigint): bigint | Fault {
     const at = Number(pa);
     invariant((at & 7) === 0, "read64 is aligned", pa);
+    const host = this.hostWithin(at, 8);
+    if (host > 0) {
+      this.count(8);
+      return this.system.memory.u64[host / 8]!;
+    }
     const refused = this.check(at, 8);
     if (refused) return refused;
     this.count(8);
-    const { memory } = this.system;
-    if (memory.isMemory(at)) return memory.u64[memory.host(at) / 8]!;
     return this.system.bus.read(at, 8, this.from)!;
   }
 
   write64(pa: bigint, value: bigint): Fault | undefined {
     const at = Number(pa);
     invariant((at & 7) === 0, "write64 is aligned", pa);
+    const host = this.hostWithin(at, 8);
+    if (host > 0) {
+      this.count(8);
+      this.system.memory.u64[host / 8] = value;
+      return undefined;
+    }
     const refused = this.check(at, 8);
     if (refused) return refused;
     this.count(8);
-    const { memory } = this.system;
-    if (memory.isMemory(at)) memory.u64[memory.host(at) / 8] = value;
-    else this.system.bus.write(at, 8, value, this.from);
+    this.system.bus.write(at, 8, value, this.from);
     return undefined;
   }
 
@@ -136,12 +151,17 @@ export class Port implements MemoryPort {
   granule(pa: bigint): Uint8Array | Fault {
     const at = Number(pa);
     invariant((at & (PAGE_SIZE - 1)) === 0, "granule is aligned", pa);
-    const refused = this.check(at, PAGE_SIZE);
-    if (refused) return refused;
-    const { memory } = this.system;
-    if (!memory.isMemory(at)) return this.refuse(this.external(at));
+    const host = this.hostWithin(at, PAGE_SIZE);
+    if (host <= 0) return this.check(at, PAGE_SIZE) ?? this.refuse(this.external(at));
     this.count(PAGE_SIZE);
-    return memory.pageBytes(memory.host(at));
+    return this.system.memory.pageBytes(host);
+  }
+
+  /** The usual case: host address of [pa, pa + length) when it is memory of one granule that the GPT allows; else 0 or less. */
+  private hostWithin(pa: number, length: number): number {
+    if ((pa & (PAGE_SIZE - 1)) + length > PAGE_SIZE) return 0;
+    if (this.protection().check(pa, this.pas) !== GPC_OK) return 0;
+    return this.system.memory.host(pa);
   }
 
   private count(bytes: number): void {
