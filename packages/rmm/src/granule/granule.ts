@@ -24,9 +24,9 @@ const REFCOUNT_MAX = 0xfff;
 /** One granule: a view of its table entry; valid within the step. */
 export class Granule {
   declare readonly addr: bigint;
-  declare private readonly rmm: Rmm;
-  declare private readonly table: Uint8Array;
-  declare private readonly at: number;
+  private declare readonly rmm: Rmm;
+  private declare readonly table: Uint8Array;
+  private declare readonly at: number;
 
   constructor(rmm: Rmm, addr: bigint, table: Uint8Array, at: number) {
     this.rmm = rmm;
