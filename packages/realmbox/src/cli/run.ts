@@ -112,14 +112,14 @@ function challengeOf(flags: RunFlags): Uint8Array {
   return bytes;
 }
 
-/** Standard input that is a file or a pipe, whole; a terminal or nothing: none. */
+/**
+ * Standard input that is a file, whole. A pipe is not read: it may never end, and what has come by now depends on the host.
+ */
 function standardInput(): Uint8Array | undefined {
   try {
-    const stat = fstatSync(0);
-    if (!stat.isFile() && !stat.isFIFO()) return undefined;
-    return new Uint8Array(readFileSync(0));
+    return fstatSync(0).isFile() ? new Uint8Array(readFileSync(0)) : undefined;
   } catch {
-    return undefined; // closed, or a pipe without data that would block: the guest has no input
+    return undefined; // closed
   }
 }
 
