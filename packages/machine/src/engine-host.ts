@@ -94,7 +94,7 @@ export class MachineHost implements EngineHost {
     return this.storeAcross(pe, context, { lo, hi, tagged: vaHi | 0, size, access, insn });
   }
 
-  modify(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number {
+  modify(base: number, vaLo: number, vaHi: number, _size: number, access: number, insn: number): number {
     const pe = this.pe(base);
     const lo = vaLo | 0;
     const { mmu } = this;
@@ -103,7 +103,6 @@ export class MachineHost implements EngineHost {
     const context = this.begin(pe, lo, vaHi | 0, access, insn, !atomic);
     if (!context) return 0;
     const hi = mmu.untag(context, vaHi | 0);
-    void size;
     if (atomic) {
       // WnR of an atomic says whether the write alone was refused.
       const fault = mmu.access(pe, context, lo, hi, Permission.READ, false);

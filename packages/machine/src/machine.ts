@@ -6,9 +6,9 @@
  * firmware. Everything that happens at a time happens at its exact count, whatever the slices and limits of `run` are, so
  * the same inputs give the same run. A PE's BUDGET is its share of the clock until the next thing that is due.
  */
-import { EC, invariant, PAS_NAMES, Pas, SecurityState } from "@realmbox/abi";
+import { EC, invariant, Pas, SecurityState } from "@realmbox/abi";
 import type { Board } from "./board/base.js";
-import { Bus, type Requester, type Snapshotable } from "./bus.js";
+import { Bus, type Snapshotable } from "./bus.js";
 import { type MutableCounters, makeCounters } from "./counters.js";
 import type { Engine } from "./cpu/engine.js";
 import { createInterpreter, generateInterpreter } from "./cpu/index.js";
@@ -19,13 +19,13 @@ import {
   exceptionReturn,
   hcrLo,
   isInterruptDue,
+  lowerState,
   makeEsr,
   NATIVE_PC,
   takeInterrupt,
   takeSync,
   virtualLines,
 } from "./exceptions.js";
-import type { Fault } from "./fault.js";
 import { Gic } from "./gic/gic.js";
 import { GranuleProtection } from "./gpt.js";
 import { Line } from "./irq.js";
@@ -36,9 +36,9 @@ import type { TlbiOperation } from "./pe.js";
 import { Port } from "./ports.js";
 import { Processor, slotLevels } from "./processor.js";
 import { RandomNumbers } from "./random.js";
+import { levelName, Reports, ROOT_LEVEL } from "./reports.js";
 import type { Firmware, MemoryPort, SlotEvent, SlotExit, SlotName } from "./slot.js";
 import { restoreMachine, saveMachine } from "./snapshot.js";
-import type { AccessInfo } from "./syndrome.js";
 import { SystemRegisters } from "./sysreg/system-registers.js";
 import { GenericTimers } from "./timers.js";
 import { TraceBus } from "./trace.js";
@@ -85,6 +85,7 @@ export class Machine {
   readonly random: RandomNumbers;
   readonly counters: MutableCounters = makeCounters();
   readonly trace: TraceBus;
+  readonly reports: Reports;
   /** The board's UART: the console of firmware and of a Host that is emulated. */
   readonly uart: Pl011;
   /** Called with each byte that software sends through the UART. */
@@ -115,6 +116,11 @@ export class Machine {
     this.engineBytes = engine;
     this.memory = new PhysicalMemory(board);
     this.trace = new TraceBus(() => ({ at: this.now, pe: this.turn }));
+    this.reports = new Reports({
+      trace: this.trace,
+      counters: this.counters,
+      hasMonitor: () => this.firmware[ROOT_LEVEL] !== undefined,
+    });
     this.mmu = new Mmu(this);
     this.systemRegisters = new SystemRegisters(this);
     this.random = new RandomNumbers(seed);
@@ -173,8 +179,8 @@ export class Machine {
     this.turn = 0;
     this.sliceEnd = 0;
     this.end = undefined;
-    this.gic.reset();
     for (const pe of this.pes) pe.reset();
+    this.gic.reset();
     this.mmu.flushAll();
     this.startPe(0);
   }
@@ -269,8 +275,9 @@ export class Machine {
     return protection;
   }
 
-  /** TLB maintenance for all PEs. */
-  tlbi(operation: TlbiOperation): void {
+  /** TLB maintenance by native firmware of a PE, for all PEs. */
+  tlbi(pe: Processor, operation: TlbiOperation): void {
+    const state = lowerState(pe.w);
     switch (operation.kind) {
       case "rpalos":
         this.invalidateGranules(Number(operation.pa), Number(operation.size));
@@ -278,14 +285,11 @@ export class Machine {
       case "paall":
         this.invalidateGranules(0, Number.POSITIVE_INFINITY);
         break;
-      case "alle2": {
-        const { state } = this.pes[this.turn]!;
+      case "alle2":
         this.mmu.flushWhere((context) => context.state === state && isEl2Regime(context.regime));
         break;
-      }
       default: {
         // Both stages of a VMID, or an IPA range of it: combined entries do not remember their IPA.
-        const { state } = this.pes[this.turn]!;
         const { vmid } = operation;
         this.mmu.flushWhere((context) => context.state === state && context.vmid === vmid);
       }
@@ -301,7 +305,7 @@ export class Machine {
   /** An SMC of native firmware at EL2: a real exception, whose return address is the reserved native PC. */
   enterSmc(pe: Processor): void {
     pe.setPc(NATIVE_PC);
-    this.traceSmc(pe);
+    this.reports.smc(pe);
     takeSync(pe, 3, makeEsr(EC.SMC64, 0));
   }
 
@@ -311,73 +315,9 @@ export class Machine {
     return firmware.step(pe, pe.event);
   }
 
-  /** Counts an SMC that goes to EL3, and traces it; a native monitor traces what it decodes itself. */
-  traceSmc(pe: Processor): void {
-    this.counters.smcs++;
-    if (this.firmwareAt(SecurityState.ROOT * 4 + 3) || !this.trace.wants("smc")) return;
-    const { r } = pe;
-    this.trace.emit({
-      category: "smc",
-      name: "SMC",
-      fields: { from: levelName(pe), x0: r[R.X0], x1: r[R.X0 + 1]!, x2: r[R.X0 + 2]!, x3: r[R.X0 + 3]! },
-    });
-  }
-
-  /** Traces the return of an SMC, and any other ERET of EL3 to a lower level. */
-  traceReturn(pe: Processor): void {
-    if (!this.trace.wants("smc")) return;
-    const { r } = pe;
-    this.trace.emit({
-      category: "smc",
-      name: "ERET",
-      fields: { to: levelName(pe), x0: r[R.X0], x1: r[R.X0 + 1]!, x2: r[R.X0 + 2]!, x3: r[R.X0 + 3]! },
-    });
-  }
-
-  /** Counts an abort of a PE, and traces it. */
-  traceAbort(
-    pe: Processor,
-    fault: Fault,
-    { lo, hi, fetch, write, target }: AccessInfo & { readonly target: number },
-  ): void {
-    if (fault.fault === "granule-protection") this.counters.granuleProtectionFaults++;
-    if (!this.trace.wants("fault")) return;
-    this.trace.emit({
-      category: "fault",
-      name: fault.fault === "granule-protection" ? "GPF" : fault.fault,
-      fields: {
-        by: levelName(pe),
-        access: fetch ? "fetch" : write ? "write" : "read",
-        va: (BigInt(hi >>> 0) << 32n) | BigInt(lo >>> 0),
-        stage: fault.stage,
-        level: fault.level,
-        ...(fault.s1ptw ? { s1ptw: true } : {}),
-        ...(fault.ipa === undefined ? {} : { ipa: fault.ipa }),
-        ...(fault.pa === undefined ? {} : { pa: fault.pa }),
-        pc: pe.r[R.PC],
-        to: `EL${target}`,
-      },
-    });
-  }
-
   /** Whether a WFI would wait now. */
   wouldWait(pe: Processor): boolean {
     return !this.canWake(pe, this.gic.lines(pe));
-  }
-
-  reportPortFault(fault: Fault, from: Requester): void {
-    if (fault.fault === "granule-protection") this.counters.granuleProtectionFaults++;
-    if (!this.trace.wants("fault")) return;
-    this.trace.emit({
-      category: "fault",
-      name: fault.fault === "granule-protection" ? "GPF" : fault.fault,
-      fields: { by: `port of ${STATE_NAMES[from.state]}`, pa: fault.pa ?? 0n, pas: PAS_NAMES[from.pas] },
-    });
-  }
-
-  reportExhausted(pa: number): void {
-    if (!this.trace.wants("fault")) return;
-    this.trace.emit({ category: "fault", name: "no frame left for a page", fields: { pa: BigInt(pa) } });
   }
 
   /** Ends the run when emulated code does nothing but take exceptions. */
@@ -496,7 +436,6 @@ export class Machine {
     switch (exit.kind) {
       case "eret":
         exceptionReturn(pe);
-        if (firmware === this.firmware[ROOT_LEVEL]) this.traceReturn(pe);
         break;
       case "smc":
         invariant(pe.el === 2, "an SMC exit is EL2's", pe.el);
@@ -540,11 +479,5 @@ export class Machine {
   }
 }
 
-/** Security state times four plus EL, of EL3. */
-const ROOT_LEVEL = 11;
 const isEl2Regime = (regime: Regime): boolean => regime === Regime.EL2 || regime === Regime.EL20;
 const EVENT_WAKE: SlotEvent = { kind: "wake" };
-
-/** "NON_SECURE EL2": for traces and messages. */
-const levelName = (pe: Processor): string => `${STATE_NAMES[pe.state]} EL${pe.el}`;
-const STATE_NAMES = ["SECURE", "NON_SECURE", "ROOT", "REALM"] as const;

@@ -10,6 +10,7 @@ import type { MutableCounters, PortCounts } from "./counters.js";
 import type { Fault } from "./fault.js";
 import { GPC_OK, type GranuleProtection, gpcFault } from "./gpt.js";
 import { NO_FRAME, PAGE_SIZE, type PhysicalMemory } from "./memory.js";
+import type { Reports } from "./reports.js";
 import type { MemoryPort } from "./slot.js";
 
 /** What a port needs of the machine. */
@@ -17,10 +18,7 @@ export interface PortSystem {
   readonly memory: PhysicalMemory;
   readonly bus: Bus;
   readonly counters: MutableCounters;
-  /** Tells of a refused port access, for the trace. */
-  reportPortFault(fault: Fault, from: Requester): void;
-  /** Tells that no frame is left for a page. */
-  reportExhausted(pa: number): void;
+  readonly reports: Reports;
 }
 
 /** Whether a Security state can make accesses in a PAS: its own, and Non-secure; Root all. */
@@ -179,7 +177,7 @@ export class Port implements MemoryPort {
       if (refusal !== GPC_OK) return this.refuse(gpcFault(refusal, at, this.pas));
       if (allocate || !memory.isMemory(at)) {
         const host = memory.host(at);
-        if (host === NO_FRAME) this.system.reportExhausted(at);
+        if (host === NO_FRAME) this.system.reports.exhausted(at);
         if (host <= 0 && !(host !== NO_FRAME && bus.has(at))) return this.refuse(this.external(at));
       }
     }
@@ -191,7 +189,7 @@ export class Port implements MemoryPort {
   }
 
   private refuse(fault: Fault): Fault {
-    this.system.reportPortFault(fault, this.from);
+    this.system.reports.portFault(fault, this.from);
     return fault;
   }
 

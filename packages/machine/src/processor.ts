@@ -220,7 +220,7 @@ export class Processor implements Pe {
   }
 
   tlbi(operation: TlbiOperation): void {
-    this.machine.tlbi(operation);
+    this.machine.tlbi(this, operation);
   }
 
   /** Puts PC; the value is not translated or checked. */

@@ -121,6 +121,9 @@ function route(pe: Processor, fault: Fault): { readonly target: TargetEl; readon
   return { target: defaultTarget(pe), gpc: false };
 }
 
+/** Whether a fault of the current EL's access is a GPC exception, EC 0x1E, taken to EL3. */
+export const isGpcException = (pe: Processor, fault: Fault): boolean => route(pe, fault).gpc;
+
 const GPCSC_OF: Readonly<Partial<Record<FaultKind, number>>> = {
   "granule-protection": GPCSC.GPF,
   "gpt-walk": GPCSC.WALK,
@@ -165,7 +168,7 @@ export function takeAbort(pe: Processor, fault: Fault, info: AccessInfo): void {
   if (fault.stage === 2 && fault.ipa !== undefined) writeHpfar(pe, fault);
   w[FAR_WORD[target]!] = info.lo;
   w[FAR_WORD[target]! + 1] = info.hi;
-  pe.machine.traceAbort(pe, fault, { ...info, target });
+  pe.machine.reports.abort(pe, fault, info, target);
   takeSync(pe, target, esr);
 }
 

@@ -61,7 +61,7 @@ function eret(machine: Machine, pe: Processor): number {
   const fromEl3 = pe.el === 3;
   pe.retire();
   exceptionReturn(pe);
-  if (fromEl3) machine.traceReturn(pe);
+  if (fromEl3) machine.reports.smcReturn(pe);
   if (pe.firmware) return HostReply.LEAVE;
   // An ERET may unmask an interrupt, or come to an EL where it is not masked.
   return isInterruptDue(pe, machine.gic.lines(pe)) ? HostReply.LEAVE : HostReply.JUMP;
@@ -118,7 +118,7 @@ function smc(machine: Machine, pe: Processor, imm: number): number {
   } else if ((w[SCR_LO]! & SCR.SMD) !== 0) {
     takeUndefined(pe);
   } else {
-    machine.traceSmc(pe);
+    machine.reports.smc(pe);
     pe.retire();
     takeCall(pe, 3, makeEsr(EC.SMC64, imm));
   }

@@ -230,7 +230,7 @@ describe("granule protection of each access", () => {
     protect(at, realm);
     expect(access(at, 0x1000n)).toMatchObject({ pas: Pas.NS });
     protect(at, [...realm, { base: TARGET, gpi: Gpi.REALM }]);
-    at.machine.tlbi({ kind: "paall" });
+    at.pe.tlbi({ kind: "paall" });
     expect(access(at, 0x1000n)).toBe("granule-protection s0 L0");
   });
 
@@ -250,9 +250,9 @@ describe("granule protection of each access", () => {
     const entry = GPT + 0x20000n + ((TARGET >> 16n) & 0x3fffn) * 8n;
     poke(at.machine, entry, 0x9999_9999_9999_999bn);
     // Another granule's invalidation is no reason to drop it.
-    at.machine.tlbi({ kind: "rpalos", pa: TARGET + 0x1000n, size: 0x1000n });
+    at.pe.tlbi({ kind: "rpalos", pa: TARGET + 0x1000n, size: 0x1000n });
     expect(mmu.probe(read, 0x1000, 0)).not.toBe(0);
-    at.machine.tlbi({ kind: "rpalos", pa: TARGET, size: 0x1000n });
+    at.pe.tlbi({ kind: "rpalos", pa: TARGET, size: 0x1000n });
     expect(mmu.probe(read, 0x1000, 0)).toBe(0);
     expect(access(at, 0x1000n)).toBe("granule-protection s0 L0");
   });
@@ -386,7 +386,7 @@ describe("contexts and maintenance", () => {
     { name: "EL2", operation: { kind: "alle2" } as const, expected: false },
     { name: "all granules", operation: { kind: "paall" } as const, expected: true },
   ])("native TLBI of $name", ({ operation, expected }) => {
-    expect(flushed(({ machine }) => machine.tlbi(operation))).toBe(expected);
+    expect(flushed(({ pe }) => pe.tlbi(operation))).toBe(expected);
   });
 
   test("a TLBI by address inside a block drops every page made from the block", () => {

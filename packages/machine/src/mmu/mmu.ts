@@ -66,7 +66,7 @@ export class Mmu {
     const { memory, board } = machine;
     this.machine = machine;
     this.memory = memory;
-    this.walker = new TableWalker(memory, (pa) => machine.reportExhausted(pa));
+    this.walker = new TableWalker(memory, (pa) => machine.reports.exhausted(pa));
     const { tlbs } = memory;
     memory.i32.fill(-1, memory.emptyTlb / 4, (memory.emptyTlb + TLB_SIZE) / 4);
     this.contexts = Array.from({ length: board.peCount }, (_, pe) => ({
@@ -176,7 +176,7 @@ export class Mmu {
     if (refusal !== GPC_OK) return gpcFault(refusal, pa, pas);
     const host = this.memory.host(pa);
     if (host <= 0) {
-      if (host === NO_FRAME) this.machine.reportExhausted(pa);
+      if (host === NO_FRAME) this.machine.reports.exhausted(pa);
       if (host === NO_FRAME || !this.machine.bus.has(pa)) {
         return { fault: "external", stage: 0, level: 0, onWalk: false, s1ptw: false, pa: BigInt(pa), pas };
       }
@@ -231,6 +231,10 @@ export class Mmu {
   flushAll(): void {
     this.flushWhere(() => true);
     this.memory.inTlb.fill(0);
+    for (const pe of this.machine.pes) {
+      this.contextChanged(pe);
+      this.install(pe, undefined);
+    }
   }
 
   /** Drops what one PE holds. */
