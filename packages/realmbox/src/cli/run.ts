@@ -134,6 +134,8 @@ interface Outcome {
 export interface RunOutput {
   readonly console: (bytes: Uint8Array) => void;
   readonly progress: (line: string) => void;
+  /** A trace line with its end, when traces do not go to a file. The console's half lines wait for it. */
+  readonly trace: (line: string) => void;
 }
 
 /** Boots a box, builds the guest, runs it to its end. */
@@ -162,8 +164,8 @@ export function runImage(image: Image, config: VmConfig, flags: RunFlags, output
         (name, i, all) => all.indexOf(name) === i,
       ) as TraceCategory[],
       listener: (event) => {
-        if (event.category === "boot") output.progress(bootLine(event));
         if (trace?.categories.includes(event.category)) trace.write(`${traceLine(event)}\n`);
+        else output.progress(bootLine(event));
       },
     },
   });
@@ -217,7 +219,7 @@ function traceOf(flags: RunFlags, output: RunOutput) {
     );
   }
   if (flags.traceOut === undefined) {
-    return { categories: parsed.categories, write: (line: string) => output.progress(line.trimEnd()), end: () => {} };
+    return { categories: parsed.categories, write: output.trace, end: () => {} };
   }
   const path = flags.traceOut;
   let chunk: string[] = [];
@@ -260,6 +262,8 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
   }
 }
 
+const writeTrace = (line: string): void => writeAll(2, Buffer.from(line));
+
 /** A console writer that hands whole lines to the descriptor, and the rest when asked to. */
 function lineWriter(fd: number): { write: (bytes: Uint8Array) => void; flush: () => void } {
   let line: number[] = [];
@@ -283,12 +287,11 @@ export function runCommand(positional: string | undefined, flags: RunFlags): num
   const config = configOf(image, flags);
   const console = lineWriter(flags.json ? 2 : 1);
   const progress = (line: string) => {
-    if (!flags.quiet || flags.trace !== undefined) {
-      console.flush();
-      writeAll(2, Buffer.from(`${line}\n`));
-    }
+    if (flags.quiet) return;
+    console.flush();
+    writeAll(2, Buffer.from(`${line}\n`));
   };
-  const { report } = runImage(image, config, flags, { console: console.write, progress });
+  const { report } = runImage(image, config, flags, { console: console.write, progress, trace: writeTrace });
   console.flush();
   if (flags.json) writeAll(1, Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
   if (!flags.quiet) writeAll(2, Buffer.from(reportText(report)));
@@ -311,6 +314,7 @@ export function tokenCommand(positional: string | undefined, flags: TokenFlags):
     progress: (line) => {
       if (!flags.quiet) writeAll(2, Buffer.from(`${line}\n`));
     },
+    trace: writeTrace,
   });
   console.flush();
   if (guest.token === undefined) {
