@@ -456,7 +456,7 @@ export class Machine {
     this.engine ??= createInterpreter({
       memory: this.memory.memory,
       host: new MachineHost(this),
-      module: this.engineBytes ?? generateInterpreter(),
+      module: this.engineBytes ?? generatedOnce(),
     });
     this.engine.run(pe.base);
     pe.account();
@@ -478,6 +478,10 @@ export class Machine {
     pe.deadline = deadline < Number.MAX_SAFE_INTEGER ? deadline : Number.POSITIVE_INFINITY;
   }
 }
+
+let generated: Uint8Array | undefined;
+/** The interpreter as generated here: once for all machines of a process. */
+const generatedOnce = (): Uint8Array => (generated ??= generateInterpreter());
 
 const isEl2Regime = (regime: Regime): boolean => regime === Regime.EL2 || regime === Regime.EL20;
 const EVENT_WAKE: SlotEvent = { kind: "wake" };

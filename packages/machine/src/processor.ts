@@ -388,6 +388,7 @@ export class Processor implements Pe {
     this.grant(0);
     this.timerInputsChanged();
     this.levelChanged();
+    this.lastState = saved.lastState;
   }
 }
 
