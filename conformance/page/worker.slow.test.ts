@@ -7,8 +7,12 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+import type { Report } from "realmbox";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Box, makeReport, nodeCrypto, type Report } from "../../packages/realmbox/bundle/index.js";
+
+/** The bundle that is published: its types are the sources', so that types are checked without a build. */
+const bundle = new URL("../../packages/realmbox/bundle/index.js", import.meta.url).href;
+const { Box, makeReport, nodeCrypto }: typeof import("realmbox") = await import(bundle);
 
 const CHROMIUM = "/usr/bin/chromium";
 const file = (path: string) => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)));

@@ -91,7 +91,7 @@ export const adr = (d: number, to: string): Item => ({
 export const org = (offset: number) => ({ org: offset }) as const;
 
 /** Assembles items into bytes; code is position independent. */
-export function program(...items: readonly (Item | readonly Item[] | { readonly org: number })[]): Uint8Array {
+export function program(...items: (Item | readonly Item[] | { readonly org: number })[]): Uint8Array {
   const flat = items.flat() as (Item | { readonly org: number })[];
   const labels = new Map<string, number>();
   let at = 0;

@@ -50,6 +50,6 @@ export function place(
   { el, state = SecurityState.NON_SECURE, registers = {}, pstate = 0x3c0n }: PeAt,
 ): void {
   pe.r[R.SCR_EL3] = SCR_OF[state];
-  for (const [name, value] of Object.entries(registers)) pe.r[R[name as RegName]] = value;
+  for (const name of Object.keys(registers) as RegName[]) pe.r[R[name]] = registers[name]!;
   pe.pstate = pstate | modeOf(el);
 }

@@ -84,7 +84,8 @@ test("maps are written in insertion order", () => {
 test("byte strings are views at their place in the data", () => {
   const data = bytes("82 43010203 5801ff");
   const result = decodeCbor(data);
-  const [a, b] = (result as { value: Uint8Array[] }).value;
+  if (!result.ok) throw new Error(result.problem.code);
+  const [a, b] = result.value as Uint8Array[];
   expect([a!.byteOffset - data.byteOffset, a!.length, b!.byteOffset - data.byteOffset, b!.length]).toEqual([
     2, 3, 7, 1,
   ]);

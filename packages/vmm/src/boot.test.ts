@@ -59,7 +59,7 @@ describe("hello", () => {
       else if (event.kind === "data-create") rim!.data(event.ipa, event.flags, event.content);
       else rim!.rec(event.flags, event.pc, event.gprs);
     }
-    expect(Buffer.from(token!).includes(rim!.value())).toBe(true);
+    expect(Buffer.from(token!).includes(Buffer.from(rim!.value()))).toBe(true);
   });
 });
 

@@ -161,7 +161,7 @@ function started(config: Partial<VmConfig> = {}, options: Partial<VmOptions> = {
     return typeof next === "string" ? next : drive(next);
   };
   const mmio = (address: bigint, write?: readonly number[], len = 1) => {
-    let data = new Uint8Array();
+    let data: Uint8Array = new Uint8Array();
     const next = exit(KVM_EXIT.MMIO, ({ mmio }) => {
       mmio.phys_addr = address;
       mmio.is_write = write !== undefined;

@@ -174,7 +174,7 @@ describe("RMM_ATTEST_GET_PLAT_TOKEN", () => {
   }
 
   test("the token verifies under the platform key and says what was measured", () => {
-    let token = new Uint8Array();
+    let token: Uint8Array = new Uint8Array();
     inRmm(function* (pe) {
       ({ token } = yield* fetch(pe, 4096));
     });

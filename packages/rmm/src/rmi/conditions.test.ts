@@ -75,7 +75,7 @@ type Args = (t: Setup) => readonly bigint[];
 type Expected = readonly [
   status: string,
   index?: number,
-  out?: (t: Setup, args: readonly bigint[]) => readonly bigint[],
+  out?: ((t: Setup, args: readonly bigint[]) => readonly bigint[]) | undefined,
 ];
 const INPUT: Expected = ["RMI_ERROR_INPUT"];
 const REC: Expected = ["RMI_ERROR_REC"];

@@ -6,7 +6,7 @@ import { problems } from "../testing/invariants.js";
 import { BLOCK, Host, PAGE, UNPROTECTED } from "../testing/realm.js";
 import { DRAM } from "../testing/stand-in.js";
 
-const SECRET = new TextEncoder().encode("the Realm's secret, 32 bytes or so");
+const SECRET = Buffer.from("the Realm's secret, 32 bytes or so");
 const content = () => {
   const page = new Uint8Array(4096);
   page.set(SECRET);

@@ -24,8 +24,8 @@ function mapBlock(realm: Realm, ipa: bigint, ripas: boolean): bigint {
 describe("fold after unfold is the identity", () => {
   test.each([
     ["UNASSIGNED", 0n, () => undefined],
-    ["ASSIGNED, RAM", BLOCK, (realm: Realm) => void mapBlock(realm, BLOCK, true)],
-    ["ASSIGNED, EMPTY", BLOCK, (realm: Realm) => void mapBlock(realm, BLOCK, false)],
+    ["ASSIGNED, RAM", BLOCK, (realm: Realm): void => void mapBlock(realm, BLOCK, true)],
+    ["ASSIGNED, EMPTY", BLOCK, (realm: Realm): void => void mapBlock(realm, BLOCK, false)],
     ["UNASSIGNED_NS", UNPROTECTED, () => undefined],
     [
       "ASSIGNED_NS",
@@ -62,8 +62,8 @@ describe("fold after unfold is the identity", () => {
 
 describe("RMI_RTT_FOLD, rtt_homo", () => {
   test.each([
-    ["RIPAS differs", (realm: Realm) => realm.ram(PAGE)],
-    ["one page is mapped", (realm: Realm) => void realm.data(PAGE)],
+    ["RIPAS differs", (realm: Realm): void => realm.ram(PAGE)],
+    ["one page is mapped", (realm: Realm): void => void realm.data(PAGE)],
   ] as const)("%s", (_, prepare) => {
     const realm = new Host().realm();
     realm.tables(0n);

@@ -218,7 +218,7 @@ describe("measurements", () => {
     const rim = machine.page(realm.rd).subarray(RdLayout.fields.measurements.offset).subarray(0, 64);
     expect(read(rec, 0n)).toEqual(Buffer.from(rim));
     expect(read(rec, 2n).every((b) => b === 0)).toBe(true);
-    let rem = Buffer.alloc(size);
+    let rem: Buffer = Buffer.alloc(size);
     for (const length of [64, 5, 0, 64]) {
       const words = Array.from({ length: 8 }, (_, i) => 0x0101_0101_0101_0101n * BigInt(i + 1));
       expect(rec.rsi("RSI_MEASUREMENT_EXTEND", 2n, BigInt(length), ...words)).toBe(SUCCESS);

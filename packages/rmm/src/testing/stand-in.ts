@@ -200,7 +200,7 @@ export class StandIn {
   }
 
   /** Succeeds or throws. */
-  ok(command: RmiCommand, ...args: bigint[]): bigint[] {
+  ok(command: RmiCommand, ...args: bigint[]): readonly bigint[] {
     const { status, index, condition, out } = this.rmi(command, ...args);
     if (status !== "RMI_SUCCESS")
       throw new Error(`${command}(${args.map((a) => a.toString(16))}): ${status} ${index} ${condition}`);

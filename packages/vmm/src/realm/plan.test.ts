@@ -24,7 +24,7 @@ const planOf = (config: VmConfig, platform = { numBps: 1, numWps: 1 }): RealmPla
 
 /** The RIM after events, by DEN0137 1.0-rel0 "Realm Initial Measurement"; bytes put where the document draws them. */
 function rimOf(events: Iterable<RimEvent>): Buffer {
-  let rim = Buffer.alloc(0);
+  let rim: Buffer = Buffer.alloc(0);
   let algorithm = "sha256";
   const hash = (data: Buffer | Uint8Array) => createHash(algorithm).update(data).digest();
   const extend = (type: number, fill: (descriptor: Buffer) => void) => {
@@ -82,11 +82,9 @@ describe("against kvmtool's RIM measurer", () => {
 
   /** The same plan in the order of kvmtool's eac5 branch, as its measurer counts it. */
   function* eac5Events(plan: RealmPlan, config: VmConfig): Generator<RimEvent> {
-    const kernel = (
-      machineContent(config) as {
-        value: { placement: { kernel: { segments: { address: bigint; memorySize: bigint }[] } } };
-      }
-    ).value.placement.kernel.segments[0]!;
+    const machine = machineContent(config);
+    if (!machine.ok) throw new Error(machine.error.message);
+    const kernel = machine.value.placement.kernel.segments[0]!;
     const kernelTop = (kernel.address + kernel.memorySize + 4095n) & ~4095n;
     yield { kind: "realm-create", parameters: { ...plan.parameters, s2sz: 33 } };
     for (const { what, base, content } of plan.populate) {
