@@ -102,8 +102,8 @@ const cacheRows: readonly SysRow[] = [
 const at =
   (options: { el: 0 | 1 | 2 | 3; write: boolean; both: boolean }): Handler =>
   (machine, pe, insn) => {
-    addressTranslate(machine, pe, { lo: operandLo(pe, insn), hi: operandHi(pe, insn), ...options });
-    return HostReply.NEXT;
+    const request = { insn, lo: operandLo(pe, insn), hi: operandHi(pe, insn), ...options };
+    return addressTranslate(machine, pe, request) ? HostReply.NEXT : HostReply.JUMP;
   };
 
 const atRows: readonly SysRow[] = [

@@ -113,9 +113,11 @@ export const secureTimer: Rule = ({ w, state }, el) => {
   return (w[SCR_LO]! & SCR.ST) === 0 ? 3 : OK;
 };
 
-/** Registers of Secure EL2 only. */
-export const secureEl2: Rule = ({ w }, el) =>
-  (w[SCR_LO]! & SCR.NS) === 0 && (el === 3 || (w[SCR_LO]! & SCR.EEL2) !== 0) ? OK : UNDEFINED;
+/** Registers of Secure EL2: there, and at EL3 where SCR_EL3.EEL2 enables it. */
+export const secureEl2: Rule = ({ w }, el) => {
+  const scr = w[SCR_LO]!;
+  return (scr & SCR.EEL2) !== 0 && (el === 3 || (scr & SCR.NS) === 0) ? OK : UNDEFINED;
+};
 
 // Bits of CNTKCTL_EL1, and of CNTHCTL_EL2 with E2H = 1.
 const EL0PCTEN = 1 << 0;
