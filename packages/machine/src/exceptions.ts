@@ -2,7 +2,7 @@
  * Exception entry and return, and which interrupt is taken where. Only AArch64; Root is the state of EL3.
  * DDI 0487, "Exception entry", "Exception return", "Illegal return events", "Routing of asynchronous exceptions".
  *
- * @spec DDI 0487, AArch64 exception model: partial: no software step, no debug exceptions, no physical SError
+ * @spec DDI 0487, "Exceptions": partial: no software step, no debug exceptions, no physical SError
  */
 import { EC, SecurityState } from "@realmbox/abi";
 import { R } from "./cpu/state.js";
@@ -123,6 +123,7 @@ function panOnEntry(w: Int32Array, target: TargetEl): number {
 /** A synchronous exception with PC as its return address. */
 export function takeSync(pe: Processor, target: TargetEl, esr: number): void {
   pe.countSync(esr >>> 26);
+  if (target === pe.el && !pe.firmware) pe.countNested(VBAR[target]!, esr >>> 26);
   enterException(pe, target, Vector.SYNC, esr, 0);
 }
 
@@ -158,6 +159,7 @@ function legalMode(pe: Processor, spsr: number, el: number): number {
 export function exceptionReturn(pe: Processor): void {
   const { w } = pe;
   pe.account();
+  pe.nested = 0;
   const { el } = pe;
   const spsr = w[SPSR[el]!]!;
   const mode = legalMode(pe, spsr, el);

@@ -46,7 +46,7 @@ import { ATTENTION_LO, EVENT_LO, EXCL_HOST_LO } from "./words.js";
 
 /** Clock counts that a PE runs before the next one's turn. */
 const SLICE = 10_000;
-/** Synchronous exceptions in a row without a retired instruction that end a run. */
+/** Synchronous exceptions in a row, without a retired instruction or by the handler's own vectors, that end a run. */
 const FRUITLESS_MAX = 64;
 
 /** SPI 5: where the FVP has its first UART. */
@@ -69,7 +69,7 @@ export type RunEnd =
   | { readonly kind: "idle"; readonly deadline: number | undefined }
   /** All PEs wait or are off, and nothing can ever wake one. */
   | { readonly kind: "deadlock"; readonly detail: string }
-  /** Emulated code takes one exception after another and never retires an instruction. */
+  /** Emulated code takes one exception after another and never retires an instruction, or never leaves its vectors. */
   | { readonly kind: "exception-loop"; readonly detail: string };
 
 export class Machine {
@@ -322,9 +322,11 @@ export class Machine {
 
   /** Ends the run when emulated code does nothing but take exceptions. */
   checkExceptionLoop(pe: Processor, ec: number): void {
-    if (pe.fruitless < FRUITLESS_MAX) return;
+    const { fruitless, nested } = pe;
+    if (fruitless < FRUITLESS_MAX && nested < FRUITLESS_MAX) return;
+    const why = fruitless < FRUITLESS_MAX ? "of its own vectors" : "without a retired instruction";
     const pc = pe.r[R.PC].toString(16);
-    const detail = `PE ${pe.index} at ${levelName(pe)}, PC 0x${pc}: ${FRUITLESS_MAX} exceptions (class 0x${ec.toString(16)}) without a retired instruction`;
+    const detail = `PE ${pe.index} at ${levelName(pe)}, PC 0x${pc}: ${FRUITLESS_MAX} exceptions (class 0x${ec.toString(16)}) ${why}`;
     this.finish({ kind: "exception-loop", detail });
   }
 

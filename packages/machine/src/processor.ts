@@ -42,6 +42,9 @@ const TIMER_INPUTS: readonly (readonly [first: number, end: number])[] = (
 ).map(([slot, count]) => [slot * 2, (slot + count) * 2]);
 const TIMER_INPUT_WORDS = TIMER_INPUTS.reduce((sum, [first, end]) => sum + end - first, 0);
 
+/** Bytes of a vector table. */
+const VECTORS_SIZE = 0x800;
+
 export type PowerState = "off" | "on";
 
 export class Processor implements Pe {
@@ -74,6 +77,8 @@ export class Processor implements Pe {
   retired = 0;
   /** Synchronous exceptions in a row without a retired instruction, at one or two addresses. */
   fruitless = 0;
+  /** Synchronous exceptions in a row whose handler ends in the next one, within its vectors. */
+  nested = 0;
 
   /** BUDGET when instructions were last attributed to a level. */
   private mark = 0;
@@ -112,6 +117,7 @@ export class Processor implements Pe {
     this.timerOutputs = 0;
     this.retired = 0;
     this.fruitless = 0;
+    this.nested = 0;
     this.retiredAtSync = -1;
     this.lastState = -1;
     this.mark = 0;
@@ -353,6 +359,15 @@ export class Processor implements Pe {
     syncPcs[1] = hi;
   }
 
+  /** A synchronous exception of emulated code to its own level: is it one of that level's vectors that fails? */
+  countNested(vbar: number, ec: number): void {
+    const { w } = this;
+    const isVector =
+      w[PC_LO + 1] === w[vbar + 1] && (w[PC_LO]! - (w[vbar]! & ~(VECTORS_SIZE - 1))) >>> 0 < VECTORS_SIZE;
+    this.nested = isVector ? this.nested + 1 : 0;
+    this.machine.checkExceptionLoop(this, ec);
+  }
+
   /** What a snapshot holds beside the state block. */
   save(): SavedProcessor {
     this.account();
@@ -367,6 +382,7 @@ export class Processor implements Pe {
       retired,
       lastState,
       fruitless: this.fruitless,
+      nested: this.nested,
       retiredAtSync: this.retiredAtSync,
       syncPcs: [...this.syncPcs],
     };
@@ -382,6 +398,7 @@ export class Processor implements Pe {
     this.timerOutputs = saved.timerOutputs;
     this.retired = saved.retired;
     this.fruitless = saved.fruitless;
+    this.nested = saved.nested;
     this.retiredAtSync = saved.retiredAtSync;
     this.syncPcs.set(saved.syncPcs);
     this.lastState = saved.lastState;
@@ -403,6 +420,7 @@ export interface SavedProcessor {
   readonly retired: number;
   readonly lastState: SecurityState | -1;
   readonly fruitless: number;
+  readonly nested: number;
   readonly retiredAtSync: number;
   readonly syncPcs: readonly number[];
 }

@@ -166,6 +166,16 @@ describe("ends of a run", () => {
     expect(end).toHaveProperty("detail", expect.stringContaining("NON_SECURE EL1"));
   });
 
+  test("a handler that does a little and then faults within its vectors is one, too", () => {
+    const machine = machineWith((a) => {
+      a.set("VBAR_EL3", 0x800).mov(1, 0x6000_0000).ldr(0, 1);
+      a.org(0xa00).add(2, 2, 1).ldr(0, 1); // current EL with SP_ELx: nothing answers at X1
+    });
+    const end = machine.run({ instructions: 10_000 });
+    expect(end).toMatchObject({ kind: "exception-loop", detail: expect.stringContaining("of its own vectors") });
+    expect(machine.pes[0]!.r[R.X0 + 2]).toBe(64n);
+  });
+
   test("a hundred SMCs in a row are no loop", () => {
     const machine = machineWith((a) => {
       a.set("VBAR_EL3", 0x2000);
