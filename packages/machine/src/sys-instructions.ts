@@ -3,8 +3,8 @@
  * maintenance translates and faults as the architecture says and does nothing. TLB maintenance may drop more than it is
  * asked to. DDI 0487, "Cache maintenance instructions", "Address translation instructions", "TLB maintenance instructions".
  *
- * @spec DDI 0487, SYS instructions: partial: no range and outer-shareable TLBI (FEAT_TLBIRANGE, FEAT_TLBIOS) but those
- * of RME, no DC CVAP, no AT S1E1RP
+ * @spec DDI 0487, "The A64 System Instruction Class": partial: no range and outer-shareable TLBI (FEAT_TLBIRANGE,
+ *   FEAT_TLBIOS) but those of RME, no DC CVAP, no AT S1E1RP
  */
 import { Access, HostReply } from "./cpu/engine.js";
 import { R } from "./cpu/state.js";
@@ -16,7 +16,7 @@ import { Permission } from "./mmu/walk.js";
 import type { Processor } from "./processor.js";
 import { takeAbort } from "./syndrome.js";
 import { DC_ZVA_BYTES } from "./sysreg/id.js";
-import { type Check, OK, type Rule } from "./sysreg/row.js";
+import { type Check, OK, type Rule, UNDEFINED } from "./sysreg/row.js";
 import { el0Needs, isHostMode, SCTLR_EL0, tdz, tpcp, tpu, tsw, ttlb } from "./sysreg/rules.js";
 import { trapEsr } from "./sysreg/system-registers.js";
 import { HCR } from "./words.js";
@@ -106,13 +106,16 @@ const at =
     return addressTranslate(machine, pe, request) ? HostReply.NEXT : HostReply.JUMP;
   };
 
+/** The EL2 regimes need EL2: UNDEFINED at EL3 while it is disabled. */
+const needsEl2: Rule = ({ w }) => (el2Enabled(w) ? OK : UNDEFINED);
+
 const atRows: readonly SysRow[] = [
   { name: "AT S1E1R", at: [0, 7, 8, 0], el: 1, run: at({ el: 1, write: false, both: false }) },
   { name: "AT S1E1W", at: [0, 7, 8, 1], el: 1, run: at({ el: 1, write: true, both: false }) },
   { name: "AT S1E0R", at: [0, 7, 8, 2], el: 1, run: at({ el: 0, write: false, both: false }) },
   { name: "AT S1E0W", at: [0, 7, 8, 3], el: 1, run: at({ el: 0, write: true, both: false }) },
-  { name: "AT S1E2R", at: [4, 7, 8, 0], el: 2, run: at({ el: 2, write: false, both: false }) },
-  { name: "AT S1E2W", at: [4, 7, 8, 1], el: 2, run: at({ el: 2, write: true, both: false }) },
+  { name: "AT S1E2R", at: [4, 7, 8, 0], el: 2, rules: [needsEl2], run: at({ el: 2, write: false, both: false }) },
+  { name: "AT S1E2W", at: [4, 7, 8, 1], el: 2, rules: [needsEl2], run: at({ el: 2, write: true, both: false }) },
   { name: "AT S12E1R", at: [4, 7, 8, 4], el: 2, run: at({ el: 1, write: false, both: true }) },
   { name: "AT S12E1W", at: [4, 7, 8, 5], el: 2, run: at({ el: 1, write: true, both: true }) },
   { name: "AT S12E0R", at: [4, 7, 8, 6], el: 2, run: at({ el: 0, write: false, both: true }) },

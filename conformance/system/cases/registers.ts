@@ -1,0 +1,179 @@
+/**
+ * Who may read and write each system register, and what traps it: every register of the machine's tables at every EL,
+ * under every control that concerns some. A write puts back what EL3 has just read, so that it changes nothing.
+ * DDI 0487, each register's "Accessibility".
+ */
+import { type Bench, type Case, DEFAULTS, HCR, type Level, SCR, SCTLR, SPSR } from "../case.js";
+import { mrs, msr, SYSTEM_REGISTERS, smc, svc } from "../encoding.js";
+import { CODE } from "../layout.js";
+import type { Cpu } from "../run-qemu.js";
+
+/** Registers of features that a CPU of QEMU has not. */
+const ABSENT: Readonly<Record<Cpu, RegExp>> = {
+  // FEAT_ECV, FEAT_RNG, FEAT_RME, FEAT_SEL2, FEAT_CSV2_2, FEAT_DIT.
+  "neoverse-n1": /^(CNTPOFF|CNT.CTSS|RNDR|GPCCR|GPTBR|MFAR|VST|CNTH[PV]S_|SCXTNUM|DIT$)/,
+  // And no timers of Secure EL2.
+  max: /^(CNTPOFF|CNT.CTSS|GPCCR|GPTBR|MFAR|CNTH[PV]S_)/,
+};
+
+/** What a read or a write does beside the register. */
+const EFFECTS = /^ICC_(IAR|EOIR|DIR|SGI|ASGI)/;
+
+/** Where the tables of the two differ although both are right. */
+const SKIPPED: readonly (readonly [RegExp, string])[] = [
+  [/^ERRSELR_EL1$/, "no error records: IMPLEMENTATION DEFINED whether it exists"],
+  [/^ICH_LR([4-9]|1\d)_/, "QEMU has four list registers"],
+  [
+    /^DBG[BW][VC]R|^DBGCLAIM|^DBGAUTH|^MDRAR|^DBGPRCR|^OSDLR/,
+    "debug registers: QEMU's are those of DebugVer of its CPU",
+  ],
+];
+
+/** Setting, register and EL for which QEMU does not do what the architecture says; `architecture.ts` has some of them. */
+const DEVIATIONS: readonly (readonly [setting: RegExp, register: RegExp, level: RegExp, why: string])[] = [
+  [
+    /[(]max[)]/,
+    /^(MIDR|MPIDR|REVIDR|AIDR|CLIDR|CCSIDR|S3_0_C0_|ID_)/,
+    /EL0/,
+    "FEAT_IDST, which is not ours, reports EC 0x18",
+  ],
+  [
+    /[(]max[)]/,
+    /^(VSTTBR|VSTCR)_EL2$/,
+    /EL3/,
+    "DDI 0487, VSTTBR_EL2: UNDEFINED at EL3 while SCR_EL3.EEL2 is 0; QEMU has no check",
+  ],
+  [
+    /host|E2H, TGE/,
+    /^SCXTNUM_EL0$/,
+    /EL0/,
+    "DDI 0487, SCXTNUM_EL0: a host's EL0 does not look at HCR_EL2.EnSCXT; QEMU does",
+  ],
+  [/TDA/, /^MDCR_EL2$/, /EL2/, "DDI 0487, MDCR_EL3.TDA: traps EL2's access to MDCR_EL2; QEMU has no check"],
+  [
+    /^CNTHCTL_EL2 [12] /,
+    /^CNTPCT_EL0$/,
+    /EL0/,
+    "DDI 0487, CNTPCT_EL0: EL0 needs CNTHCTL_EL2.EL1PCTEN; QEMU looks at EL1PCEN",
+  ],
+  [
+    /^Secure/,
+    /^(ICH_.*|ICC_SRE)_EL2$/,
+    /EL3/,
+    "UNVERIFIED: EL3's access to EL2 registers of the GIC while EL2 is disabled; ours are UNDEFINED",
+  ],
+];
+
+const settings: readonly (readonly [string, Readonly<Record<string, bigint>>])[] = [
+  ["no control", {}],
+  ["Secure state", { SCR_EL3: SCR.RES1 | SCR.HCE | SCR.RW }],
+  ["Secure state, SCR_EL3.ST", { SCR_EL3: SCR.RES1 | SCR.HCE | SCR.RW | SCR.ST }],
+  ...(["TVM", "TRVM", "TID1", "TID2", "TID3", "TACR", "TIDCP", "TERR", "E2H", "IMO", "FMO", "TSW"] as const).map(
+    (bit) => [`HCR_EL2.${bit}`, { HCR_EL2: HCR.RW | HCR[bit] }] as const,
+  ),
+  ["HCR_EL2.TGE", { HCR_EL2: HCR.RW | HCR.TGE }],
+  ["HCR_EL2.{E2H, TGE}", { HCR_EL2: HCR.RW | HCR.TGE | HCR.E2H }],
+  ["HCR_EL2.{E2H, TGE, TID2, TVM}", { HCR_EL2: HCR.RW | HCR.TGE | HCR.E2H | HCR.TID2 | HCR.TVM }],
+  ["CPTR_EL2.TCPAC", { CPTR_EL2: 0x8000_33ffn }],
+  ["CPTR_EL3.TCPAC", { CPTR_EL3: 0x8000_0000n }],
+  ["MDCR_EL2.TDA", { MDCR_EL2: 1n << 9n }],
+  ["MDCR_EL2.TDOSA", { MDCR_EL2: 1n << 10n }],
+  ["MDCR_EL2.TDE", { MDCR_EL2: 1n << 8n }],
+  ["MDCR_EL3.TDA", { MDCR_EL3: 1n << 9n }],
+  ["MDCR_EL3.TDOSA", { MDCR_EL3: 1n << 10n }],
+  ["SCR_EL3.TERR", { SCR_EL3: DEFAULTS.SCR_EL3 | (1n << 15n) }],
+  ["SCTLR_EL1.{UCT, UMA}", { SCTLR_EL1: SCTLR.OFF | SCTLR.UCT | SCTLR.UMA }],
+  ["SCTLR_EL1.UCT, HCR_EL2.TID2", { SCTLR_EL1: SCTLR.OFF | SCTLR.UCT, HCR_EL2: HCR.RW | HCR.TID2 }],
+  ["SCTLR_EL2.UCT of a host", { SCTLR_EL2: SCTLR.OFF | SCTLR.UCT, HCR_EL2: HCR.RW | HCR.TGE | HCR.E2H }],
+  ["CNTHCTL_EL2 0", { CNTHCTL_EL2: 0n }],
+  ["CNTHCTL_EL2 1", { CNTHCTL_EL2: 1n }],
+  ["CNTHCTL_EL2 2", { CNTHCTL_EL2: 2n }],
+  ["CNTHCTL_EL2 0, E2H", { HCR_EL2: HCR.RW | HCR.E2H, CNTHCTL_EL2: 0n }],
+  ["CNTHCTL_EL2 0xc00, E2H", { HCR_EL2: HCR.RW | HCR.E2H, CNTHCTL_EL2: 0xc00n }],
+  ["CNTHCTL_EL2 0x303, host", { HCR_EL2: HCR.RW | HCR.E2H | HCR.TGE, CNTHCTL_EL2: 0x303n }],
+  ["CNTKCTL_EL1 0", { CNTKCTL_EL1: 0n }],
+  ["CNTKCTL_EL1 0x303", { CNTKCTL_EL1: 0x303n }],
+  ["CNTKCTL_EL1 0x100", { CNTKCTL_EL1: 0x100n }],
+  ["CNTKCTL_EL1 0x200, CNTHCTL_EL2 0", { CNTKCTL_EL1: 0x201n, CNTHCTL_EL2: 0n }],
+  ["CNTKCTL_EL1 0, TGE", { CNTKCTL_EL1: 0n, HCR_EL2: HCR.RW | HCR.TGE }],
+  ...[10n, 11n, 12n, 13n, 14n].map(
+    (bit) =>
+      [
+        `ICH_HCR_EL2 bit ${bit}, HCR_EL2.{IMO, FMO}`,
+        { ICH_HCR_EL2: 1n << bit, HCR_EL2: HCR.RW | HCR.IMO | HCR.FMO },
+      ] as const,
+  ),
+  ["Secure EL2", { SCR_EL3: SCR.RES1 | SCR.HCE | SCR.RW | SCR.EEL2 }],
+  ["SCR_EL3.IRQ", { SCR_EL3: DEFAULTS.SCR_EL3 | SCR.IRQ }],
+  ["SCR_EL3.FIQ", { SCR_EL3: DEFAULTS.SCR_EL3 | SCR.FIQ }],
+  ["SCR_EL3.{IRQ, FIQ}", { SCR_EL3: DEFAULTS.SCR_EL3 | SCR.IRQ | SCR.FIQ }],
+  [
+    "SCR_EL3.{IRQ, FIQ}, HCR_EL2.{IMO, FMO}",
+    { SCR_EL3: DEFAULTS.SCR_EL3 | SCR.IRQ | SCR.FIQ, HCR_EL2: HCR.RW | HCR.IMO | HCR.FMO },
+  ],
+];
+
+const LEVELS: readonly Level[] = ["EL0", "EL1", "EL2", "EL3"];
+
+/** What a MSR writes where EL3 cannot read the register. */
+const writtenTo = (name: string): bigint => (/EOIR|DIR/.test(name) ? 1023n : 0n);
+
+function tryRegister(b: Bench, level: Level, name: string): void {
+  const { program } = b;
+  const end = level === "EL0" ? svc(0x50) : smc(0);
+  program.clear();
+  program.code([mrs(2, name), end]);
+  program.step(`MRS ${name} at ${level}`);
+  b.enter(level, { registers: 0 });
+
+  program.clear();
+  program.x(1, writtenTo(name));
+  if (!EFFECTS.test(name)) {
+    // Under E2H the name may mean another register at EL2 than at EL3.
+    const from = level === "EL2" ? "EL2" : "EL3";
+    program.code([mrs(1, name), smc(0)]);
+    program.step(`MRS ${name} at ${from}`, { compared: false });
+    program.enter(SPSR[from], CODE);
+    program.clear();
+    program.keep(1);
+  }
+  program.code([msr(name, 1), end]);
+  program.step(`MSR ${name} at ${level}`);
+  b.enter(level, { registers: 0 });
+  program.step("");
+}
+
+const registerCasesOf = (cpu: Cpu): Case[] => {
+  const names = [...SYSTEM_REGISTERS.keys()].filter(
+    (name) => !ABSENT[cpu].test(name) && !SKIPPED.some(([pattern]) => pattern.test(name)),
+  );
+  // FEAT_SEL2 is max's alone.
+  return settings
+    .filter(([name]) => cpu === "max" || name !== "Secure EL2")
+    .map(
+      ([name, registers]): Case => ({
+        name: `${name} (${cpu})`,
+        cpu,
+        run: (b) => {
+          b.set(registers);
+          const levels = LEVELS.filter(
+            (level) =>
+              !(level === "EL2" && name.startsWith("Secure state")) &&
+              !(level === "EL1" && name.includes("TGE")) &&
+              !(level === "EL1" && name.includes("host")),
+          );
+          const setting = `${name} (${cpu})`;
+          const hasE2h = ((registers.HCR_EL2 ?? 0n) & HCR.E2H) !== 0n;
+          // Without E2H the aliases are UNDEFINED; QEMU 7.2 lets them through, or traps them. `architecture.ts` has them.
+          for (const register of names)
+            for (const level of hasE2h || !/_EL[01]2$/.test(register) ? levels : []) {
+              const deviates = ([at, what, where]: (typeof DEVIATIONS)[number]) =>
+                at.test(setting) && what.test(register) && where.test(level);
+              if (!DEVIATIONS.some(deviates)) tryRegister(b, level, register);
+            }
+        },
+      }),
+    );
+};
+
+export const registerCases: readonly Case[] = [...registerCasesOf("neoverse-n1"), ...registerCasesOf("max")];

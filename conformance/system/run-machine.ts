@@ -1,0 +1,45 @@
+/** Runs a program on our machine: a board with the addresses of QEMU's virt, EL3 left to the image. */
+import { type Board, generateInterpreter, Machine } from "../../packages/machine/src/index.js";
+import { GICD, GICR, OUTPUT, RAM, RAM_SIZE, UART } from "./layout.js";
+import type { Program } from "./program.js";
+
+const ROOT_SIZE = 0x0400_0000;
+
+const BOARD: Board = {
+  name: "virt",
+  peCount: 1,
+  paBits: 48,
+  root: { base: BigInt(RAM), size: BigInt(ROOT_SIZE) },
+  realm: { base: 0n, size: 0x1_0000n },
+  dram: [{ base: BigInt(RAM + ROOT_SIZE), size: BigInt(RAM_SIZE - ROOT_SIZE) }],
+  uart: BigInt(UART),
+  gicd: BigInt(GICD),
+  gicr: BigInt(GICR),
+  counterHz: 62_500_000,
+  instructionsPerTick: 10,
+  frameBytes: RAM_SIZE,
+};
+
+/** Most that any program here executes. */
+const INSTRUCTIONS_MAX = 2_000_000_000;
+
+let engine: Uint8Array | undefined;
+
+/** The output words. Throws when the image does not come to its end. */
+export function runMachine(program: Program): BigUint64Array {
+  engine ??= generateInterpreter();
+  const machine = new Machine({ board: BOARD, engine });
+  for (const { address, bytes } of program.segments("machine")) machine.load(BigInt(address), bytes);
+  machine.reset();
+  const end = machine.run({ instructions: INSTRUCTIONS_MAX });
+  // The last instruction is a WFI that nothing wakes.
+  if (end.kind !== "deadlock") throw new Error(`the image ended with ${JSON.stringify(end)}`);
+  const output = new BigUint64Array(program.fields.length);
+  const page = 4096;
+  for (let done = 0; done < output.byteLength; done += page) {
+    const host = machine.memory.host(OUTPUT + done);
+    const size = Math.min(page, output.byteLength - done);
+    new Uint8Array(output.buffer).set(machine.memory.u8.subarray(host, host + size), done);
+  }
+  return output;
+}

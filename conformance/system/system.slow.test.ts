@@ -1,0 +1,47 @@
+/**
+ * The machine above EL0 against QEMU's virt board, table by table. Needs qemu-system-aarch64 7.2 (Debian 12's), whose
+ * deviations from the architecture the tables name; what QEMU cannot express is in architecture.test.ts.
+ */
+import { describe, expect, test } from "vitest";
+import type { Case } from "./case.js";
+import { el2Cases } from "./cases/el2.js";
+import { exceptionCases } from "./cases/exceptions.js";
+import { instructionCases } from "./cases/instructions.js";
+import { memoryCases } from "./cases/memory.js";
+import { registerCases } from "./cases/registers.js";
+import { stage1Cases } from "./cases/stage1.js";
+import { stage2Cases } from "./cases/stage2.js";
+import { syndromeCases } from "./cases/syndromes.js";
+import { tlbCases } from "./cases/tlb.js";
+import { translateCases } from "./cases/translate.js";
+import { CPUS, type Cpu, qemuVersion } from "./run-qemu.js";
+import { report, runSuite } from "./suite.js";
+
+const TABLES: Readonly<Record<string, readonly Case[]>> = {
+  "stage 1": stage1Cases,
+  "stage 2": stage2Cases,
+  "EL2 regimes": el2Cases,
+  "address translation instructions": translateCases,
+  exceptions: exceptionCases,
+  syndromes: syndromeCases,
+  "system registers": registerCases,
+  "system instructions": instructionCases,
+  memory: memoryCases,
+  "TLB maintenance": tlbCases,
+};
+
+test("QEMU is installed", () => {
+  expect(qemuVersion()).toMatch(/^QEMU emulator version/);
+});
+
+describe.each(Object.entries(TABLES))("%s", (_, table) => {
+  const cpus = (Object.keys(CPUS) as Cpu[]).filter((cpu) => table.some((one) => (one.cpu ?? "neoverse-n1") === cpu));
+  test.each(cpus)("as QEMU's %s", async (cpu) => {
+    const outcome = await runSuite(
+      table.filter((one) => (one.cpu ?? "neoverse-n1") === cpu),
+      cpu,
+    );
+    console.log(`${outcome.cases} cases, ${outcome.fields} words compared`);
+    expect(outcome.differences.length, report(outcome)).toBe(0);
+  });
+});
