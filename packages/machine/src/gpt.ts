@@ -9,8 +9,8 @@
  * DDI 0487, "The Granule Protection Check Mechanism": "GPT entry formats", "Granule protection check faults" and their
  * priority, "GPCCR_EL3", "GPTBR_EL3".
  *
- * @spec DDI 0487, FEAT_RME granule protection check: partial: PGS 16 KB and 64 KB are reserved values (the machine has
- * no such granule sizes), no GPC2 and GPC3 fields
+ * @spec DDI 0487, "The Granule Protection Check Mechanism": partial: PGS 16 KB and 64 KB are reserved values (the
+ *   machine has no such granule sizes), no GPC2 and GPC3 fields
  */
 import { bit, bits, Gpi, Pas } from "@realmbox/abi";
 import type { Fault } from "./fault.js";

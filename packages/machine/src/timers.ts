@@ -5,7 +5,7 @@
  * Timers are level-sensitive: the output is asserted while ENABLE is set, IMASK clear and the condition met; nothing is
  * latched.
  *
- * @spec DDI 0487, Generic Timer: partial: no event stream, no memory-mapped frames
+ * @spec DDI 0487, "The Generic Timer in AArch64 state": partial: no event stream, no memory-mapped frames
  */
 import { R } from "./cpu/state.js";
 import type { TimerName, Timers } from "./irq.js";

@@ -6,8 +6,8 @@
  *
  * The object holds no state beyond a step: that is in Root memory (memory-map.ts).
  *
- * @spec RMM-EL3 Communication Specification 0.8, boot and world switch: partial: no Secure world (no SPM), no activation
- * token, no RAS; one boot stage in place of BL1 and BL2
+ * @spec RMM-EL3 Communication Specification 0.8, "RMM Boot Interface": partial: no Secure world (no SPM), no activation
+ *   token, no RAS; one boot stage in place of BL1 and BL2
  */
 import {
   type Crypto,

@@ -4,7 +4,7 @@
  * duplicate keys, nothing after the item, but any key order and longer heads than needed. In addition the nesting is
  * bounded, text must be UTF-8, tags are kept, and a float never passes for an integer.
  *
- * Left out: unassigned simple values, which cborg refuses.
+ * @spec RFC 8949, "Specification of the CBOR Encoding": partial: no indefinite lengths, no unassigned simple values
  */
 
 import { encode, Tagged, Tokenizer, Type } from "cborg";

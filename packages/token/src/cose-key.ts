@@ -1,6 +1,8 @@
 /**
  * Elliptic curve public keys and the two forms in which a Realm token carries the Realm Attestation Key (RAK): a
  * COSE_Key (RFC 9053, 7.1.1) where the claim set has a profile, the bare point before that.
+ *
+ * @spec RFC 9053, "Double Coordinate Curves": partial: no compressed points, no private keys
  */
 
 import type { EcCurve } from "@realmbox/abi";

@@ -3,6 +3,7 @@
  * in the protected header, an attached payload, no external data. Keys never come from the message.
  *
  * @spec RFC 9052, "Signing with One Signer": partial: no detached payload, no external data, no header extensions
+ * @spec RFC 9053, "ECDSA": partial: ES256 with P-256, ES384 with P-384, ES512 with P-521 only
  */
 
 import type { Crypto, EcCurve, HashAlgorithm } from "@realmbox/abi";

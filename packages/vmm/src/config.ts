@@ -3,8 +3,9 @@
  * whole content of the guest's machine before its first instruction. All of this is pure: the same configuration gives
  * the same machine, and for a realm the same measurement, without running anything.
  *
- * Leaves out, of kvmtool's options: firmware and flash, PCI, virtio devices (so there is no implicit network card and no
- * root file system), MTE, PMU, SVE, gicv2, gicv3-its; a realm has neither PMU nor SVE.
+ * @spec kvmtool, "lkvm run": partial: no firmware and flash, no PCI and virtio devices (so there is no implicit network
+ *   card and no root file system), no MTE, PMU, SVE, gicv2, gicv3-its
+ * @spec virtio 1.2, "Device Types": absent
  */
 import { type ConfigError, failure, type LoadError, type Result, success } from "./error.js";
 import { machineTree } from "./fdt/machine-tree.js";

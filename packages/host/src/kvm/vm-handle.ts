@@ -1,8 +1,8 @@
 /**
  * The descriptor of a VM: checks who asks and the arguments as the ioctl does, and hands on to the VM.
  *
- * @spec Linux KVM API, arm64: partial: no dirty log, irqfd, ioeventfd, coalesced MMIO, MSI, guest debug, GET_REG_LIST
- * @spec Linux CCA host series v9, KVM_CAP_ARM_RME: complete
+ * @spec Linux KVM API, "arm64": partial: no dirty log, irqfd, ioeventfd, coalesced MMIO, MSI, guest debug, GET_REG_LIST
+ * @spec Linux CCA host series v9, "KVM_CAP_ARM_RME": complete
  */
 import {
   ARM_RME_CONFIG_HASH_ALGO,

@@ -5,7 +5,8 @@
  * Every page that a realm takes is booked: `realm` for RD, RTT, REC and REC_AUX granules, `guestMemfd` for DATA. A page
  * goes back to the allocator only after a successful RMI_GRANULE_UNDELEGATE; otherwise it is leaked.
  *
- * @spec Linux CCA host series v9, RMI use: partial: no block mappings (RMI_RTT_FOLD), no SVE, PMU and LPA2 parameters
+ * @spec Linux CCA host series v9, "use of RMI": partial: no block mappings (RMI_RTT_FOLD), no SVE, PMU and LPA2
+ *   parameters
  */
 import {
   GRANULE_SIZE,

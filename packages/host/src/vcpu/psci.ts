@@ -2,7 +2,8 @@
  * PSCI for normal VMs, in the kernel as KVM does it: version 1.1, over HVC and SMC. DEN0022 1.1; Linux
  * `arch/arm64/kvm/psci.c` for what KVM answers. A realm's PSCI is the RMM's; its requests end in RMI_PSCI_COMPLETE.
  *
- * @spec DEN0022 1.1: partial: no PSCI_SYSTEM_SUSPEND (off in KVM unless a VMM asks for it)
+ * @spec DEN0022 1.1, "functions, as KVM has them": partial: no PSCI_SYSTEM_SUSPEND (off in KVM unless a VMM asks for
+ *   it)
  */
 import { KVM_SYSTEM_EVENT, PSCI_AFFINITY, PSCI_FID, PSCI_VERSION_1_1, psciCode, SMCCC_VERSION } from "@realmbox/abi";
 import { R } from "@realmbox/machine";

@@ -3,7 +3,8 @@
  * (KVM_ARM_VM_SMCCC_FILTER); the rest is PSCI and the architecture's own calls. DEN0028 1.5; Linux
  * `arch/arm64/kvm/hypercalls.c`.
  *
- * @spec DEN0028 1.5: partial: SMCCC_VERSION, SMCCC_ARCH_FEATURES, PSCI; no TRNG, no paravirtualised time, no vendor calls
+ * @spec DEN0028 1.5, "functions, as KVM has them": partial: no TRNG, no paravirtualised time, no vendor calls; there is
+ *   SMCCC_VERSION, SMCCC_ARCH_FEATURES, PSCI
  */
 import {
   KVM_ARM_VCPU,

@@ -3,8 +3,8 @@
  * (one Security state, as KVM presents it); this file gives it its addresses, its vCPUs and its attributes.
  * Linux `Documentation/virt/kvm/devices/arm-vgic-v3.rst`.
  *
- * @spec Linux "ARM Virtual Generic Interrupt Controller v3 and later (VGICv3)": partial: no ITS and LPIs, one
- * redistributor region, no access to the registers for migration (DIST_REGS, REDIST_REGS, CPU_SYSREGS, LEVEL_INFO)
+ * @spec Linux KVM API, "ARM Virtual Generic Interrupt Controller v3 and later (VGICv3)": partial: no ITS and LPIs, one
+ *   redistributor region, no access to the registers for migration (DIST_REGS, REDIST_REGS, CPU_SYSREGS, LEVEL_INFO)
  */
 import {
   KVM_ARM_IRQ_TYPE_PPI,

@@ -2,8 +2,8 @@
  * PL011 UART: the firmware's and the Host's console. DDI 0183 (PrimeCell UART PL011), "Programmers model". Output goes
  * to a callback at once: the transmitter is never busy and its FIFO always empty. Input waits in the receive queue.
  *
- * @spec DDI 0183, PL011: partial: no baud rate timing, DMA, modem lines, error conditions, loopback; their registers are
- * storage
+ * @spec DDI 0183, "Programmers Model": partial: no baud rate timing, DMA, modem lines, error conditions, loopback;
+ *   their registers are storage
  */
 import type { MmioDevice, Snapshotable } from "../bus.js";
 

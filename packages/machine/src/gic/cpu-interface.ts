@@ -6,8 +6,8 @@
  * All state is in the PE's slots (`cpu/state.ts`, groups ICC and ICH), so that firmware moves it as blocks; nothing is
  * cached here. 16 list registers, 5 priority and 5 preemption bits, 16 INTID bits.
  *
- * @spec IHI 0069H, CPU interface and virtual interface control System registers: partial: no LPIs, GICv4 direct injection,
- * NMIs, memory-mapped operation (ICC_SRE_ELx is constant), routing modifier (ICC_CTLR_EL3.RM is RES0)
+ * @spec IHI 0069H, "CPU interface and virtual interface control System registers": partial: no LPIs, GICv4 direct
+ *   injection, NMIs, memory-mapped operation (ICC_SRE_ELx is constant), routing modifier (ICC_CTLR_EL3.RM is RES0)
  */
 import { SecurityState } from "@realmbox/abi";
 import { R } from "../cpu/state.js";

@@ -5,8 +5,8 @@
  *
  * What is left out is reported as absent in GICD_TYPER (No1N = 1); ARE_S and ARE_NS are RAO/WI.
  *
- * @spec IHI 0069H, Distributor and Redistributor registers: partial: no LPIs and ITS, extended SPI and PPI ranges,
- * message-based SPIs, 1 of N routing, legacy operation
+ * @spec IHI 0069H, "Distributor and Redistributor registers": partial: no LPIs and ITS, extended SPI and PPI ranges,
+ *   message-based SPIs, 1 of N routing, legacy operation
  */
 import { GICD_CTLR, Interrupts, PRIORITY_MASK, PRIVATE_COUNT, packAffinity } from "./interrupts.js";
 

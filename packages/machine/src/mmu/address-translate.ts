@@ -2,7 +2,7 @@
  * AT: address translation instructions, whose result is PAR_EL1: the output address and its attributes, or the fault of
  * the walk. Some faults are exceptions instead. DDI 0487, "Address translation instructions", "PAR_EL1", AArch64.AT.
  *
- * @spec DDI 0487, AT instructions: partial: no AT S1E1RP and S1E1WP
+ * @spec DDI 0487, "A64 System instructions for address translation": partial: no AT S1E1RP and S1E1WP
  */
 import { SecurityState } from "@realmbox/abi";
 import { Access } from "../cpu/engine.js";

@@ -6,8 +6,8 @@
  * external abort), Translation, Address size; then Access flag, alignment of Device memory, Permission.
  * DDI 0487, "VMSAv8-64 translation table format descriptors", "Memory access control", "MMU fault prioritization".
  *
- * @spec DDI 0487, VMSAv8-64: partial: 4 KiB granule and 48-bit addresses; no hardware update of AF and dirty state, no
- * FEAT_XNX, no LPA2; the Contiguous bit is a hint that is ignored
+ * @spec DDI 0487, "The AArch64 Virtual Memory System Architecture": partial: 4 KiB granule and 48-bit addresses only;
+ *   no hardware update of AF and dirty state, no FEAT_XNX, no LPA2; the Contiguous bit is a hint that is ignored
  */
 import { Pas, SecurityState } from "@realmbox/abi";
 import type { Fault, FaultKind } from "../fault.js";

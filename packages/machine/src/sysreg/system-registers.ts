@@ -2,7 +2,8 @@
  * MRS and MSR: looks the register up, applies the access rules and traps, reads or writes, and brings the machine up to
  * date with what a write has changed. The same tables serve native firmware by name.
  *
- * @spec DDI 0487, AArch64 system registers: partial: the registers of the implemented features; no PMU, FGT, MPAM, SVE
+ * @spec DDI 0487, "AArch64 System Register Descriptions": partial: the registers of the implemented features; no PMU,
+ *   FGT, MPAM, SVE
  */
 import { EC, invariant, sysregIss } from "@realmbox/abi";
 import { HostReply } from "../cpu/engine.js";

@@ -34,7 +34,7 @@ const NAMES = new Map([
 ]);
 
 /**
- * @spec DEN0028 1.5, Arm Architecture Calls: partial: the optional calls are absent
+ * @spec DEN0028 1.5, "Arm Architecture Calls": partial: the optional calls are absent
  *
  * SMCCC_VERSION and SMCCC_ARCH_FEATURES; the optional calls (SMCCC_ARCH_SOC_ID, the workarounds, FEATURE_AVAILABILITY)
  * are absent, and ARCH_FEATURES says so.

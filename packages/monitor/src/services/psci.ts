@@ -4,8 +4,8 @@
  * A PE's power state is in its context granule. CPU_ON makes a PE start at EL3; it brings up its RMM context first
  * (boot.ts) and then enters the Non-secure world where it was told to.
  *
- * @spec DEN0022 1.1, PSCI: partial: the optional MIGRATE, SYSTEM_SUSPEND, SET_SUSPEND_MODE, STAT_RESIDENCY, STAT_COUNT,
- * MEM_PROTECT and MEM_PROTECT_CHECK_RANGE answer NOT_SUPPORTED
+ * @spec DEN0022 1.1, "functions": partial: the optional MIGRATE, SYSTEM_SUSPEND, SET_SUSPEND_MODE, STAT_RESIDENCY,
+ *   STAT_COUNT, MEM_PROTECT and MEM_PROTECT_CHECK_RANGE answer NOT_SUPPORTED
  */
 import {
   PSCI_AFFINITY,

@@ -5,7 +5,8 @@
  * Invariants: no call but RMM_BOOT_COMPLETE switches the world; registers that are no outputs keep their values; a
  * granule that the RMM holds can always be given back.
  *
- * @spec RMM-EL3 Communication Specification 0.8: partial: EL3_TOKEN_SIGN, MEC_REFRESH and the IDE calls answer E_RMM_UNK
+ * @spec RMM-EL3 Communication Specification 0.8, "RMM-EL3 Runtime Interface": partial: EL3_TOKEN_SIGN, MEC_REFRESH and
+ *   the IDE calls answer E_RMM_UNK
  */
 import {
   Gpi,

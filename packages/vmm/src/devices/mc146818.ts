@@ -3,7 +3,8 @@
  * Host's, in UTC and BCD, and is only read. Here the Host's time is a start date plus the machine's own counter, so that
  * two runs read the same clock.
  *
- * Leaves out: setting the time (writes to the time's registers are stored and never read), alarm, interrupts.
+ * @spec MC146818, "registers": partial: no setting of the time (writes to the time's registers are stored and never
+ *   read), no alarm, no interrupts
  */
 import { RTC_BASE, RTC_SIZE } from "../memory-map.js";
 import type { MmioDevice } from "./bus.js";

@@ -6,7 +6,8 @@
  * are always set. Differences from kvmtool, each towards the part it models: FIFOs are cleared by FCR (kvmtool looks at
  * LCR, and so forgets LCR bits), IIR names the receiver when both causes hold, and MSR follows MCR in loopback.
  *
- * Leaves out: baud rate, parity and framing, break detection, the overrun error (the input waits), trigger levels.
+ * @spec PC16550D, "Registers": partial: no baud rate, parity and framing, break detection, overrun error (the input
+ *   waits), trigger levels
  */
 
 import { UART_SIZE } from "../memory-map.js";

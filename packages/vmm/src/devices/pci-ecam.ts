@@ -2,6 +2,9 @@
  * PCI configuration space (ECAM) of a host bridge with nothing behind it. PCI Express Base Specification, "Enhanced
  * Configuration Access Mechanism": a function that is not there reads as all ones, and takes no writes. kvmtool always
  * describes the bridge in its device tree, so a guest may look.
+ *
+ * @spec PCI Express Base Specification, "Enhanced Configuration Access Mechanism": partial: nothing behind
+ *   the host bridge
  */
 import { PCI_ECAM_BASE, PCI_ECAM_SIZE } from "../memory-map.js";
 import type { MmioDevice } from "./bus.js";

@@ -4,6 +4,8 @@
  * The blob is measured, so its bytes matter beyond what it says: header, reservation block, structure block and strings
  * block lie as libfdt's sequential writer followed by fdt_pack leaves them. In particular a name is put before the strings
  * that are there already, and one that is the end of another ("reg" in "#reg") shares its bytes.
+ *
+ * @spec Devicetree Specification 0.4, "Flattened Devicetree (DTB) Format": complete
  */
 import { invariant } from "@realmbox/abi";
 

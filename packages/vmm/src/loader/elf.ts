@@ -2,7 +2,8 @@
  * ELF executables for AArch64: PT_LOAD segments go to their physical addresses (p_paddr), which must lie in the
  * machine's RAM; a position-independent one (ET_DYN) whose addresses start below RAM is moved as a whole to where a flat
  * binary would go, and relocates itself. System V ABI, "Program Loading"; ELF for the Arm 64-bit Architecture (AArch64).
- * Leaves out: sections, symbols, relocations, interpreters.
+ *
+ * @spec System V ABI, "Program Loading": partial: no relocations, no interpreters
  */
 import { layout, u16, u32, u64 } from "@realmbox/abi";
 import { failure, type LoadError, type Result, success } from "../error.js";
