@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { SecurityState } from "@realmbox/abi";
 import { beforeAll, expect, test } from "vitest";
 import { prebuilt } from "../support/box.js";
-import { temporaryFolder } from "../support/cli.js";
+import { library, temporaryFolder } from "../support/cli.js";
 
 const folder = temporaryFolder("snapshot");
 const worker = fileURLToPath(new URL("worker.mjs", import.meta.url));
@@ -39,7 +39,7 @@ const file = (): string => join(folder, `${files++}`);
 async function work(job: Job, part: { stopAt?: number; saveTo?: string; restoreFrom?: string } = {}): Promise<Outcome> {
   const image = fileURLToPath(new URL(`${job.image}.bin`, prebuilt));
   const traceTo = file();
-  const argument = JSON.stringify({ ...job, ...part, image, traceTo });
+  const argument = JSON.stringify({ ...job, ...part, library, image, traceTo });
   const { stdout } = await promisify(execFile)(process.execPath, [worker, argument], { maxBuffer: 1 << 26 });
   return { ...JSON.parse(stdout), trace: readFileSync(traceTo, "latin1") };
 }

@@ -4,9 +4,10 @@
  * the trace goes to a file.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { Box, nodeCrypto, TRACE_CATEGORIES, traceLine } from "../../packages/realmbox/bundle/index.js";
+import { pathToFileURL } from "node:url";
 
-const { image, cpus, realm, params, stopAt, saveTo, restoreFrom, traceTo } = JSON.parse(process.argv[2]);
+const { library, image, cpus, realm, params, stopAt, saveTo, restoreFrom, traceTo } = JSON.parse(process.argv[2]);
+const { Box, nodeCrypto, TRACE_CATEGORIES, traceLine } = await import(pathToFileURL(library));
 const lines = [];
 const options = {
   crypto: nodeCrypto,

@@ -1,15 +1,22 @@
 /** The `realmbox` command as a child process: the built package, as users run it. */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll } from "vitest";
 
-export const command = fileURLToPath(new URL("../../packages/realmbox/bin/realmbox.js", import.meta.url));
-if (!existsSync(fileURLToPath(new URL("../../packages/realmbox/bundle/cli.js", import.meta.url)))) {
-  throw new Error("the package is not built: npm run build");
-}
+const built = fileURLToPath(new URL("../../packages/realmbox/", import.meta.url));
+if (!existsSync(join(built, "bundle/cli.js"))) throw new Error("the package is not built: npm run build");
+/** A copy of the package for this test file, so that a build in the meantime does not take it away. */
+const copy = mkdtempSync(join(tmpdir(), "realmbox-built-"));
+for (const part of ["package.json", "bin", "bundle"]) cpSync(join(built, part), join(copy, part), { recursive: true });
+afterAll(() => rmSync(copy, { recursive: true, force: true }));
+
+/** The command's entry. */
+export const command = join(copy, "bin/realmbox.js");
+/** The library's entry. */
+export const library = join(copy, "bundle/index.js");
 
 export interface CliResult {
   /** Exit code; null when a signal ended the process. */
