@@ -146,8 +146,8 @@ export class Port implements MemoryPort {
     return undefined;
   }
 
-  granule(pa: bigint): Uint8Array | Fault {
-    const at = Number(pa);
+  granule(pa: bigint | number): Uint8Array | Fault {
+    const at = typeof pa === "number" ? pa : Number(pa);
     invariant((at & (PAGE_SIZE - 1)) === 0, "granule is aligned", pa);
     const host = this.hostWithin(at, PAGE_SIZE);
     if (host <= 0) return this.check(at, PAGE_SIZE) ?? this.refuse(this.external(at));

@@ -71,7 +71,8 @@ export interface MemoryPort {
   zero(pa: bigint, length: number): Fault | undefined;
   /**
    * The bytes of the granule at `pa` (aligned), in place. Valid only within the current `step`: a later one may find
-   * the granule in another PAS. For reading and for block moves of hot commands.
+   * the granule in another PAS. As long as a page stays where it is, each call gives the same object, so that a caller may
+   * keep its own views of it. For reading and for block moves of hot commands, which have addresses as numbers.
    */
-  granule(pa: bigint): Uint8Array | Fault;
+  granule(pa: bigint | number): Uint8Array | Fault;
 }

@@ -268,7 +268,8 @@ class StandInPort implements MemoryPort {
     if (!fault) this.chunks(pa, length, (page) => page.fill(0));
     return fault;
   }
-  granule(pa: bigint) {
+  granule(addr: bigint | number) {
+    const pa = BigInt(addr);
     return this.refused(pa, GRANULE_SIZE) ?? this.machine.page(pa);
   }
 }
