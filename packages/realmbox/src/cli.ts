@@ -2,6 +2,7 @@
  * The `realmbox` command: kvmtool's option names, exit codes 0 to 123 the guest's own, 124 timeout, 125 realmbox's
  * failure, 126 the guest crashed.
  */
+import { TRACE_CATEGORIES } from "@realmbox/abi";
 import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
 import { VERSION } from "./build-info.js";
@@ -17,36 +18,51 @@ let exitCode: number = EXIT.OK;
 /** Options that decide what the guest's machine contains, and so its measurement. */
 function machineOptions(command: Command): Command {
   return command
-    .argument("[image]", "a file (arm64 Image, ELF or flat binary) or a built-in image")
-    .option("-k, --kernel <file>", "the image, in kvmtool's spelling")
-    .option("-c, --cpus <n>", "vCPUs, 1 to 8", "1")
-    .option("-m, --mem <size>", "RAM: size[BKMGTP][@address], default unit MiB (default: 64 MiB × (vCPUs + 3))")
+    .argument("[image]", "a file (arm64 Image, ELF or flat binary) or the name of a built-in image")
+    .option("-k, --kernel <file>", "the image, as an option, as kvmtool has it")
+    .addOption(new Option("-c, --cpus <n>", "virtual CPUs (vCPUs), 1 to 8").default("1", "1"))
+    .option("-m, --mem <size>", "RAM: size[BKMGTP][@address], in MiB without a unit (default: 64 MiB × (vCPUs + 3))")
     .option("-i, --initrd <file>", "initial RAM disk")
-    .option("-p, --params <string>", "kernel parameters")
-    .option("--nodefaults", "the kernel parameters are exactly those of -p")
-    .option("--kaslr-seed <n>", "/chosen/kaslr-seed of the device tree")
-    .option("--measurement-algo <name>", "sha256 or sha512: hash of the realm's measurements")
-    .option("--realm-pv <string>", "realm personalization value, at most 64 bytes");
+    .option("-p, --params <string>", "kernel parameters, put behind kvmtool's: console=ttyS0 root=/dev/vda rw")
+    .option("--nodefaults", "no kernel parameters but those of -p")
+    .option("--kaslr-seed <n>", "the seed that the device tree gives the kernel, 64 bits (default: 0)")
+    .option("--measurement-algo <name>", "hash of the realm's measurements: sha256 or sha512 (default: sha256)")
+    .option("--realm-pv <string>", "realm personalization value (RPV), a text of at most 64 bytes (default: zeros)");
 }
 
-function runOptions(command: Command): Command {
+function runOptions(command: Command, { quiet }: { quiet: string }): Command {
   return machineOptions(command)
-    .option("--pes <n>", "physical PEs (default: one for each vCPU)")
-    .option("--seed <n>", "from which keys and random numbers follow", "0")
-    .option("--challenge <hex>", "what the guest's token must carry, 1 to 64 bytes, or 'random'")
-    .option("--timeout <seconds>", "end the run with exit code 124 after this time")
-    .option("--max-instructions <n>", "end the run with exit code 124 after this many instructions")
+    .option("--pes <n>", "the machine's physical CPUs (PEs), 1 to 8 (default: one for each vCPU)")
     .addOption(
-      new Option(
-        "--trace <categories>",
-        "decoded events on stderr: --trace, or --trace=smc,rmi,rsi,psci,rec,fault,mmio,irq,granule",
+      new Option("--seed <n>", "what all keys and random numbers follow from: equal seeds, equal runs").default(
+        "0",
+        "0",
       ),
     )
-    .option("--trace-out <file>", "write the trace to a file")
-    .option("--dump-dtb <file>", "write the guest's device tree to a file")
-    .option("--json", "the report as one JSON document on stdout")
-    .option("-q, --quiet", "nothing but the guest's console");
+    .option(
+      "--challenge <hex>",
+      "the verifier's nonce for the guest's token, 1 to 64 bytes, or 'random' (default: zeros)",
+    )
+    .option("--timeout <seconds>", "end the run after this time, with exit code 124")
+    .option(
+      "--max-instructions <n>",
+      "end the run after this many instructions, with exit code 124; an exception counts as one",
+    )
+    .addOption(
+      new Option(
+        "--trace [categories]",
+        `decoded events on stderr: all of them, or --trace=a,b out of ${TRACE_CATEGORIES.join(", ")}`,
+      ),
+    )
+    .option("--trace-out <file>", "write what --trace asks for to a file instead")
+    .option("--dump-dtb <file>", "write the guest's device tree (DTB) to a file")
+    .option("--json", "print the report as one JSON document on stdout; the guest's console goes to stderr")
+    .option("-q, --quiet", quiet);
 }
+
+/** Examples at the end of a command's help; cli/cli.test.ts runs each. */
+const examples = (...lines: readonly string[]): string =>
+  `\nExamples:\n${lines.map((line) => `  realmbox ${line}`).join("\n")}`;
 
 function print({ exitCode: code, stdout, stderr }: CommandOutput): number {
   if (stdout !== "") writeAll(1, Buffer.from(stdout));
@@ -61,20 +77,44 @@ function program(): Command {
     .description("The Arm Confidential Compute Architecture software stack that runs anywhere.")
     .version(VERSION, "-V, --version")
     .enablePositionalOptions()
-    .showSuggestionAfterError(true);
+    .showSuggestionAfterError(true)
+    .addHelpText(
+      "after",
+      `${examples("run --realm hello", "images ls")}
 
-  runOptions(root.command("run").description("run an image as a normal VM, or with --realm as a realm"))
-    .option("--realm", "run the image as a realm")
+Exit codes: 0 to 123 the guest's own, 124 timeout, 125 wrong option or file, 126 the guest crashed.
+'realmbox help run' tells the options of run.`,
+    );
+
+  runOptions(
+    root
+      .command("run")
+      .description("run an image as a normal VM, or with --realm as a realm")
+      .option("--realm", "run the image as a realm"),
+    { quiet: "print nothing but the guest's console" },
+  )
+    .addHelpText(
+      "after",
+      examples(
+        "run --realm hello",
+        "run --realm -c 2 -m 128 -i initrd.cpio -p exit=7 ./kernel.bin",
+        "run --realm --trace=rmi,rec --trace-out trace.txt hello",
+      ),
+    )
     .action((image: string | undefined, flags: RunFlags) => {
       exitCode = runCommand(image, flags);
     });
 
   runOptions(
-    root.command("token").description("run an image as a realm and write its attestation token, or --show one"),
+    root
+      .command("token")
+      .description("run an image as a realm and write its attestation token; or print one with --show")
+      .option("--out <file>", "where to write the token")
+      .option("--cpak-out <file>", "where to write the platform's public key (CPAK), as PEM: what verify --trust takes")
+      .option("--show <file>", "print what a token contains; nothing is run or verified"),
+    { quiet: "print nothing but errors, and the report that --json asks for" },
   )
-    .option("--out <file>", "where the token goes")
-    .option("--cpak-out <file>", "where the platform's public key goes, as PEM")
-    .option("--show <file>", "print a token's content; nothing is run or verified")
+    .addHelpText("after", examples("token --out t.cbor --cpak-out cpak.pem hello", "token --show t.cbor"))
     .action((image: string | undefined, flags: Partial<TokenFlags> & { show?: string }) => {
       if (flags.show !== undefined) {
         exitCode = print(showTokenCommand({ token: flags.show, json: flags.json }));
@@ -85,9 +125,14 @@ function program(): Command {
       exitCode = tokenCommand(image, { ...flags, out: flags.out });
     });
 
-  machineOptions(root.command("measure").description("print the Realm Initial Measurement that an image would have"))
-    .option("--realm", "accepted, so that run's options can be repeated")
-    .option("--json", "as a JSON document")
+  machineOptions(
+    root
+      .command("measure")
+      .description("print the Realm Initial Measurement (RIM) that 'run --realm' with these options would have"),
+  )
+    .option("--realm", "does nothing: a measurement is always a realm's")
+    .option("--json", "print image, algorithm and RIM as a JSON document")
+    .addHelpText("after", examples("measure hello", "measure -c 2 -m 128 --measurement-algo sha512 ./kernel.bin"))
     .action((image: string | undefined, flags: RunFlags) => {
       exitCode = measureCommand(image, flags);
     });
@@ -96,29 +141,36 @@ function program(): Command {
     .command("verify")
     .description("verify an attestation token: exit code 0 accepted, 1 not acceptable, 125 unreadable")
     .argument("<token>", "file with the token; - is standard input")
-    .option("--trust <file>", "a platform key to trust (CPAK), PEM or JWK; repeatable", collect, [])
-    .option("--challenge <hex>", "the challenge that the token must carry")
-    .option("--rim <hex>", "the expected Realm Initial Measurement")
-    .option("--rem <n=hex>", "an expected extensible measurement; repeatable", collect)
-    .option("--realm-pv <string>", "the expected personalization value")
-    .option("--reference <file>", "reference values in JSON")
-    .option("--json", "accepted, stage, claims and problems as one JSON document")
+    .option("--trust <file>", "a platform key (CPAK) to trust, PEM or JWK; needed, repeatable", collect)
+    .option("--challenge <hex>", "the challenge that the token must carry, filled up with zeros to 64 bytes")
+    .option("--rim <hex>", "the expected Realm Initial Measurement: what measure prints")
+    .option("--rem <n=hex>", "an expected Realm Extensible Measurement, n from 0 to 3; repeatable", collect)
+    .option("--realm-pv <string>", "the expected realm personalization value, a text")
+    .option(
+      "--reference <file>",
+      "expected firmware and realms in JSON, as rust-ccatoken's reference value store has it",
+    )
+    .option("--json", "print accepted, stage, claims and problems as one JSON document")
+    .addHelpText(
+      "after",
+      examples("verify t.cbor --trust cpak.pem", "verify t.cbor --trust cpak.pem --challenge 00 --json"),
+    )
     .action((token: string, flags) => {
-      exitCode = print(verifyCommand({ token, ...flags }));
+      exitCode = print(verifyCommand({ token, ...flags, trust: flags.trust ?? [] }));
     });
 
-  const images = root.command("images").description("images that can be run by name");
+  const images = root.command("images").description("list the images that can be run by name");
   images
-    .command("ls")
-    .description("list them")
-    .option("--json", "as a JSON document")
+    .command("ls", { isDefault: true })
+    .description("list them: name, size in bytes, what they do")
+    .option("--json", "print the list as a JSON document")
     .action((flags: { json?: boolean }) => {
       const list = builtInImages();
       const text = flags.json
         ? `${JSON.stringify({ schemaVersion: 1, images: list.map((image) => ({ ...image, source: "built-in" })) }, null, 2)}\n`
         : [
-            "NAME          SIZE  SOURCE",
-            ...list.map(({ name, size }) => `${name.padEnd(12)} ${String(size).padStart(5)}  built-in`),
+            "NAME           SIZE  ABOUT",
+            ...list.map(({ name, size, about }) => `${name.padEnd(12)} ${String(size).padStart(6)}  ${about}`),
           ]
             .join("\n")
             .concat("\n");
@@ -127,8 +179,8 @@ function program(): Command {
 
   root
     .command("version")
-    .description("versions of realmbox and of the interfaces it implements")
-    .option("--json", "as a JSON document")
+    .description("print the versions of realmbox and of the interfaces that it implements")
+    .option("--json", "print them as a JSON document")
     .action((flags: { json?: boolean }) => {
       const versions = {
         realmbox: VERSION,
@@ -164,7 +216,7 @@ function main(argv: readonly string[]): number {
     const known = new Set((command?.options ?? []).flatMap(({ short, long }) => [short, long]));
     refuseForeignOptions(argv, (option) => known.has(option));
     if (argv.length === 0) {
-      writeAll(2, Buffer.from(root.helpInformation()));
+      root.outputHelp({ error: true });
       return EXIT.USAGE;
     }
     root.parse(traceValue(argv), { from: "user" });

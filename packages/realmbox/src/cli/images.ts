@@ -22,14 +22,23 @@ const FOLDERS = ["./images", "../../../../guests/prebuilt"].map((path) =>
 
 const builtInFolder = (): string | undefined => FOLDERS.find((folder) => existsSync(folder));
 
-/** Names of the built-in images, in alphabetical order. */
-export function builtInImages(): readonly { readonly name: string; readonly size: number }[] {
+/** What the built-in images do, for a list; guests/README.md says more. */
+const ABOUT: Readonly<Record<string, string>> = {
+  hello: "says where it runs; a realm also fetches its attestation token",
+  hostile: "misbehaves or works hard: -p case=NAME; without a case it lists them",
+  "rsi-check": "tries every RSI command and PSCI function of a realm",
+  smp: "tries several vCPUs, interrupts and timers: -c 4",
+};
+
+/** The built-in images, in alphabetical order. */
+export function builtInImages(): readonly { readonly name: string; readonly size: number; readonly about: string }[] {
   const folder = builtInFolder();
   if (folder === undefined) return [];
   return readdirSync(folder)
     .filter((file) => file.endsWith(".bin"))
     .sort()
-    .map((file) => ({ name: basename(file, ".bin"), size: statSync(join(folder, file)).size }));
+    .map((file) => ({ name: basename(file, ".bin"), size: statSync(join(folder, file)).size }))
+    .map((image) => ({ ...image, about: ABOUT[image.name] ?? "" }));
 }
 
 /** Reads a file that an option names; `UsageError` names both. */
