@@ -57,6 +57,8 @@ export const SPSR = {
 } as const;
 export type Level = keyof typeof SPSR;
 export const PAN = 1 << 22;
+/** Bits of SPSR by which an entry unmasks IRQs and FIQs. */
+export const UNMASK = { I: 1 << 7, F: 1 << 6 } as const;
 
 export const SCTLR = {
   /** RES1 bits of SCTLR_EL1 and SCTLR_EL2, translation off. */
@@ -300,10 +302,10 @@ export class Bench {
     this.enter(level, options);
   }
 
-  /** Enters without a new body. */
+  /** Enters without a new body. `pstate`: bits of SPSR that are not as usual; I and F are usually set. */
   enter(level: Level, options: { pstate?: number; pc?: bigint | number; registers?: number } = {}): void {
     const { program } = this;
-    program.enter((SPSR[level] | (options.pstate ?? 0)) >>> 0, options.pc ?? CODE);
+    program.enter((SPSR[level] ^ (options.pstate ?? 0)) >>> 0, options.pc ?? CODE);
     program.exceptions();
     if (options.registers !== 0) program.registers(options.registers ?? 5);
   }

@@ -29,7 +29,12 @@ export const OUTPUT = 0x5800_0000;
 /** QEMU virt's devices. DTB of `-M virt,gic-version=3`. */
 export const GICD = 0x0800_0000;
 export const GICR = 0x080a_0000;
+/** Frame of SGIs and PPIs of the first redistributor. */
+export const SGI_FRAME = GICR + 0x1_0000;
 export const UART = 0x0900_0000;
+
+/** A device of our board alone: a write ends the run. */
+export const END = 0x0a80_0000;
 
 /** Physical addresses where nothing answers: beyond RAM, below the PCI windows of virt. */
 export const NOTHING = 0x2_0000_0000;

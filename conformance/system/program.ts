@@ -5,7 +5,7 @@
  * vectors of EL1 and EL2 are SMCs whose immediate is 0x100 or 0x200 plus the slot, bodies end with SMC #0 (EL0: SVC).
  *
  * The image is the same for both machines but for its last words: semihosting calls that save the output and leave
- * QEMU, or WFI for ours.
+ * QEMU, or a write that ends the run for ours.
  */
 import { ldpX, ldrX, loadConstant, stpX, strX } from "../oracle/assemble.js";
 import type { Segment } from "../oracle/image.js";
@@ -17,6 +17,7 @@ import {
   DATA,
   DATA_SIZE,
   dataWord,
+  END,
   OUTPUT,
   RUNNER,
   SAVE,
@@ -137,6 +138,10 @@ export class Program {
 
   write32(address: number, value: bigint | number): void {
     this.call("write32", () => [op("STR, W (unsigned offset)", { n: 0, t: 1 }), ret], address, value);
+  }
+
+  write8(address: number, value: number): void {
+    this.call("write8", () => [op("STRB (unsigned offset)", { n: 0, t: 1 }), ret], address, value);
   }
 
   /** Zeroes `bytes` (a multiple of 64) at `address`. */
@@ -325,7 +330,11 @@ export class Program {
       words.push(...stub.words);
     }
     addresses.push(here());
-    words.push(...(target === "qemu" ? semihostingEnd(this.outputSize) : [op("WFI"), op("B", { i: -1 })]));
+    words.push(
+      ...(target === "qemu"
+        ? semihostingEnd(this.outputSize)
+        : [...loadConstant(0, BigInt(END)), strX({ n: 0, t: 0 })]),
+    );
     if (here() > SAVE) throw new Error("the runner is too long");
     return { words, addresses };
   }

@@ -1,6 +1,6 @@
 /** Runs a program on our machine: a board with the addresses of QEMU's virt, EL3 left to the image. */
 import { type Board, generateInterpreter, Machine } from "../../packages/machine/src/index.js";
-import { GICD, GICR, OUTPUT, RAM, RAM_SIZE, UART } from "./layout.js";
+import { END, GICD, GICR, OUTPUT, RAM, RAM_SIZE, UART } from "./layout.js";
 import type { Program } from "./program.js";
 
 const ROOT_SIZE = 0x0400_0000;
@@ -30,10 +30,11 @@ export function runMachine(program: Program): BigUint64Array {
   engine ??= generateInterpreter();
   const machine = new Machine({ board: BOARD, engine });
   for (const { address, bytes } of program.segments("machine")) machine.load(BigInt(address), bytes);
+  const device = { name: "end", read: () => 0n, write: () => machine.stop("end") };
+  machine.bus.attach({ base: BigInt(END), size: 0x1000n, device });
   machine.reset();
   const end = machine.run({ instructions: INSTRUCTIONS_MAX });
-  // The last instruction is a WFI that nothing wakes.
-  if (end.kind !== "deadlock") throw new Error(`the image ended with ${JSON.stringify(end)}`);
+  if (end.kind !== "stopped") throw new Error(`the image ended with ${JSON.stringify(end)}`);
   const output = new BigUint64Array(program.fields.length);
   const page = 4096;
   for (let done = 0; done < output.byteLength; done += page) {

@@ -7,6 +7,7 @@ import type { Case } from "./case.js";
 import { el2Cases } from "./cases/el2.js";
 import { exceptionCases } from "./cases/exceptions.js";
 import { instructionCases } from "./cases/instructions.js";
+import { interruptCases } from "./cases/interrupts.js";
 import { memoryCases } from "./cases/memory.js";
 import { registerCases } from "./cases/registers.js";
 import { stage1Cases } from "./cases/stage1.js";
@@ -28,6 +29,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   "system instructions": instructionCases,
   memory: memoryCases,
   "TLB maintenance": tlbCases,
+  interrupts: interruptCases,
 };
 
 test("QEMU is installed", () => {
