@@ -201,6 +201,64 @@ describe.each(STATES)("%s", (state) => {
   });
 });
 
+describe.each([
+  ["the Root Monitor's memory", "root", Gpi.ROOT],
+  ["the RMM's memory", "realm", Gpi.REALM],
+] as const)("%s", (_, range, gpi) => {
+  test("is out of the Host's reach from end to end, and a normal VM's", () => {
+    const { base, size } = box.machine.board[range];
+    const port = box.machine.devicePort();
+    for (let pa = base; pa < base + size; pa += size / 64n) {
+      expect(gpiAt(box.machine, pa)).toBe(gpi);
+      const result = untouched(() => [port.read64(pa), port.write64(pa, 1n), port.granule(pa)]);
+      for (const one of result) expect(isFault(one) && one.fault).toBe("granule-protection");
+    }
+    for (const op of [0, 1, 2]) {
+      const attacker = makeGuest(box, hostile("touch", { at: TARGET_IPA, op }), { name: `${range} ${op}` });
+      const restore = substitute(attacker, base + 0x10_3000n);
+      const end = untouched(() => runToEnd(attacker));
+      restore();
+      expect(end).toEqual({ kind: "exit", status: 0 });
+      expect(outcomeOf(attacker).esr & 0x3fn).toBe(0x28n);
+      attacker.close();
+    }
+  });
+
+  test("cannot be delegated, nor be a parameter, a table or a page of a realm", () => {
+    const pa = box.machine.board[range].base + 0x10_3000n;
+    const { rd } = victim.vm.built!.vm;
+    for (const [command, ...args] of [
+      ["RMI_GRANULE_DELEGATE", pa],
+      ["RMI_GRANULE_UNDELEGATE", pa],
+      ["RMI_REALM_CREATE", pa, pa],
+      ["RMI_REC_CREATE", rd!, pa, pa],
+      ["RMI_DATA_CREATE_UNKNOWN", rd!, pa, TARGET_IPA],
+      ["RMI_RTT_CREATE", rd!, pa, RAM + 64n * MiB, 3n],
+      ["RMI_REC_ENTER", granules.get("REC")![0]!, pa],
+    ] as const) {
+      expect(untouched(() => rmi(box, command, ...args)).status, command).toBe("RMI_ERROR_INPUT");
+    }
+  });
+});
+
+test("a normal VM whose stage-2 table is a realm's granule: the walk faults, nothing is translated", () => {
+  const level3 = granules.get("RTT")!.at(-1)!;
+  const attacker = makeGuest(box, hostile("touch", { at: TARGET_IPA }), { name: "walker" });
+  const { core } = attacker.vm.built!.vm as unknown as VmHandle;
+  // A 32-bit IPA space begins at level 2, with four tables in a row; the entry becomes a table descriptor.
+  expect(core.stage2!.startLevel).toBe(2);
+  const entry = core.stage2!.root + 8n * (TARGET_IPA >> 21n);
+  expect(box.machine.devicePort().write64(entry, level3 | 3n)).toBeUndefined();
+  const before = box.machine.counters.granuleProtectionFaults;
+  const end = untouched(() => attacker.run({ instructions: 5_000_000 }));
+  expect(box.machine.counters.granuleProtectionFaults).toBeGreaterThan(before);
+  expect(attacker.console).not.toContain("answered");
+  // GPF on a walk at level 3: DFSC 0b100111, which the Host sees as an abort of its guest.
+  expect(end).toMatchObject({ kind: "host-error", why: expect.stringContaining("status 0x27") });
+  box.machine.devicePort().write64(entry, 0n);
+  attacker.close();
+});
+
 test("a VMM that maps its guest_memfd gets EFAULT, not the content", () => {
   const attacker = makeGuest(box, { ...hostile("touch"), realm: true }, { name: "reader" });
   const { vm } = attacker.vm.built! as unknown as { vm: VmHandle };
