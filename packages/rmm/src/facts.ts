@@ -5,7 +5,7 @@
 import { GRANULE_SIZE } from "@realmbox/abi";
 import { Globals, GlobalsLayout } from "./memory-map.js";
 import { listRegisterCount } from "./rec/interrupts.js";
-import { viewsOf } from "./views.js";
+import type { Page } from "./views.js";
 
 /** One of the manifest's DRAM banks; addresses as numbers. */
 export interface Bank {
@@ -24,8 +24,8 @@ export class Facts {
   readonly listRegisters: number;
   private readonly words: Uint32Array;
 
-  constructor(bytes: Uint8Array) {
-    const { bank_count, bank_base, bank_size, ich_vtr } = new Globals(0n, bytes);
+  constructor(globals: Page) {
+    const { bank_count, bank_base, bank_size, ich_vtr } = new Globals(0n, globals);
     let first = 0;
     this.banks = Array.from({ length: bank_count }, (_, i) => {
       const bank = { base: Number(bank_base[i]), end: Number(bank_base[i]! + bank_size[i]!), first };
@@ -34,15 +34,12 @@ export class Facts {
     });
     this.ichVtr = ich_vtr;
     this.listRegisters = listRegisterCount(ich_vtr);
-    const start = bytes.byteOffset / 4;
-    this.words = viewsOf(bytes.buffer).u32.slice(start, start + WORDS);
+    this.words = globals.u32.slice(0, WORDS);
   }
 
   /** Whether the globals still say so. */
-  holdFor(bytes: Uint8Array): boolean {
-    const { u32 } = viewsOf(bytes.buffer);
-    const start = bytes.byteOffset / 4;
-    for (let i = 0; i < WORDS; i++) if (u32[start + i] !== this.words[i]) return false;
+  holdFor({ u32 }: Page): boolean {
+    for (let i = 0; i < WORDS; i++) if (u32[i] !== this.words[i]) return false;
     return true;
   }
 }

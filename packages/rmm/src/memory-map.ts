@@ -13,6 +13,7 @@
  */
 import { bytes, GRANULE_SIZE, layout, RMM_MANIFEST_BANKS_MAX, u32, u64, u64s } from "@realmbox/abi";
 import { GROUPS, type MemoryRange } from "@realmbox/machine";
+import type { PeRegisters } from "./rec/registers.js";
 import { structClass } from "./struct.js";
 
 /** PEs that the PE contexts have room for. */
@@ -81,4 +82,12 @@ export const PeContextLayout = layout("RMM PE context", GRANULE_SIZE, {
   host_el1: bytes(0x100, GROUPS.EL1.count * 8),
   host_fp: bytes(0x800, GROUPS.FP.count * 8),
 });
-export class PeContext extends structClass(PeContextLayout) {}
+export class PeContext extends structClass(PeContextLayout) {
+  /** Where the Host's state is put aside, as words. */
+  readonly blocks = {
+    el1: this.page.wordsOf(PeContextLayout.fields.host_el1),
+    fp: this.page.wordsOf(PeContextLayout.fields.host_fp),
+  };
+  /** The PE whose context it is: put here by whoever looks for the context. */
+  registers!: PeRegisters;
+}

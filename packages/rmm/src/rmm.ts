@@ -36,7 +36,9 @@ import { GLOBALS_MAGIC, Globals, type MemoryMap, memoryMap, PeContext } from "./
 import { Rd } from "./realm/rd.js";
 import { realmException } from "./rec/exception.js";
 import { Rec, RecExit } from "./rec/rec.js";
+import { PeRegisters } from "./rec/registers.js";
 import { rmiCall } from "./rmi/dispatch.js";
+import { Page, Pages, toNumber } from "./views.js";
 
 export interface RmmOptions {
   readonly crypto: Crypto;
@@ -68,13 +70,14 @@ export class Rmm {
   readonly map: MemoryMap;
   readonly granules: GranuleTable;
   /** Where RmiRecExit is put together. Scratch: begun and written out in one step. */
-  readonly exit = new RecExit(0n, new Uint8Array(RmiRecExit.size));
+  readonly exit = new RecExit(0n, new Page(new Uint8Array(RmiRecExit.size)));
 
   /** The PE of this step, and its ports to Realm and Host memory. */
   pe!: Pe;
   /** The PE's state as 32-bit words: the register of slot s in words 2s and 2s + 1. */
   words!: Uint32Array;
-  private readonly peWords: Uint32Array[] = [];
+  private registers!: PeRegisters;
+  private readonly peRegisters: PeRegisters[] = [];
   realmMemory!: MemoryPort;
   hostMemory!: MemoryPort;
 
@@ -83,12 +86,18 @@ export class Rmm {
   private lastRec: Rec | undefined;
   private factsHold = false;
   private known: Facts | undefined;
+  /** Views by page. They hold no state, and `page` asks the port before it looks for one. */
+  private readonly pages = new Pages();
+  private readonly globalsAt: number;
+  private readonly contextsAt: number;
 
   constructor({ crypto, board, trace, isolation = rme }: RmmOptions) {
     this.crypto = crypto;
     this.trace = trace;
     this.isolation = isolation;
     this.map = memoryMap(board.realm);
+    this.globalsAt = Number(this.map.globals);
+    this.contextsAt = Number(this.map.peContexts);
     this.granules = new GranuleTable(this);
   }
 
@@ -109,7 +118,8 @@ export class Rmm {
 
   private begin(pe: Pe): void {
     this.pe = pe;
-    this.words = this.peWords[pe.index] ??= new Uint32Array(pe.r.buffer, pe.r.byteOffset, 2 * pe.r.length);
+    this.registers = this.peRegisters[pe.index] ??= new PeRegisters(pe);
+    this.words = this.registers.words;
     this.realmMemory = this.isolation.protectedMemory(pe);
     this.hostMemory = this.isolation.hostMemory(pe);
     this.granules.begin();
@@ -123,11 +133,16 @@ export class Rmm {
     return this.pe.r[R.X0 + n]!;
   }
 
-  /** A granule of the Realm PAS, in place. */
-  bytesAt(pa: bigint): Uint8Array {
+  /** A granule of the Realm PAS, in place, with its views. */
+  page(pa: number): Page {
     const data = this.realmMemory.granule(pa);
     if (isFault(data)) throw new Error(`invariant broken: Realm memory at 0x${pa.toString(16)} (${data.fault})`);
-    return data;
+    return this.pages.of(pa, data);
+  }
+
+  /** A granule of the Realm PAS, in place. */
+  bytesAt(pa: bigint): Uint8Array {
+    return this.page(toNumber(pa)).bytes;
   }
 
   read64(pa: bigint): bigint {
@@ -145,14 +160,14 @@ export class Rmm {
   }
 
   globals(): Globals {
-    return new Globals(this.map.globals, this.bytesAt(this.map.globals));
+    return this.page(this.globalsAt).as(Globals, this.map.globals);
   }
 
   /** The globals, decoded. */
   facts(): Facts {
     if (!this.factsHold) {
-      const bytes = this.bytesAt(this.map.globals);
-      if (!this.known?.holdFor(bytes)) this.known = new Facts(bytes);
+      const globals = this.page(this.globalsAt);
+      if (!this.known?.holdFor(globals)) this.known = new Facts(globals);
       this.factsHold = true;
     }
     return this.known!;
@@ -165,8 +180,9 @@ export class Rmm {
   /** The context of this PE. */
   peContext(): PeContext {
     if (!this.context) {
-      const pa = this.map.peContexts + BigInt(this.pe.index * GRANULE_SIZE);
-      this.context = new PeContext(pa, this.bytesAt(pa));
+      const pa = this.contextsAt + this.pe.index * GRANULE_SIZE;
+      this.context = this.page(pa).as(PeContext, BigInt(pa));
+      this.context.registers = this.registers;
     }
     return this.context;
   }
@@ -180,23 +196,30 @@ export class Rmm {
   }
 
   /**
-   * The bytes of a granule of the Host's memory, in place, for this step only: `pas` when the GPT does not let the Host
-   * itself get at it.
+   * A granule of the Host's memory, in place, for this step only: `pas` when the GPT does not let the Host itself get at
+   * it.
    */
-  hostGranule(addr: bigint): Uint8Array | "align" | "bound" | "pas" {
+  hostPage(addr: bigint): Page | "align" | "bound" | "pas" {
     if ((addr & 0xfffn) !== 0n) return "align";
     if (this.granules.at(addr) === undefined) return "bound";
-    const data = this.hostMemory.granule(addr);
-    return isFault(data) ? "pas" : data;
+    const pa = toNumber(addr);
+    const data = this.hostMemory.granule(pa);
+    return isFault(data) ? "pas" : this.pages.of(pa, data);
+  }
+
+  /** The bytes of `hostPage`. */
+  hostGranule(addr: bigint): Uint8Array | "align" | "bound" | "pas" {
+    const page = this.hostPage(addr);
+    return typeof page === "string" ? page : page.bytes;
   }
 
   rd(addr: bigint): Rd {
-    return new Rd(addr, this.bytesAt(addr));
+    return this.page(toNumber(addr)).as(Rd, addr);
   }
 
   rec(addr: bigint): Rec {
     if (this.lastRec?.addr === addr) return this.lastRec;
-    return (this.lastRec = new Rec(addr, this.bytesAt(addr)));
+    return (this.lastRec = this.page(toNumber(addr)).as(Rec, addr));
   }
 
   emit(category: TraceCategory, name: string, fields: Record<string, TraceValue>): void {

@@ -1,18 +1,18 @@
 /**
  * Objects over bytes: a class whose properties are the fields of a layout, reading and writing the granule itself. State
- * of the RMM lies in memory only; an instance lives no longer than a step.
+ * of the RMM lies in memory only: an instance is nothing but a view, and is asked for anew in each step (`Page.as`).
  */
 import type { Field, Fields, FieldValue, Layout } from "@realmbox/abi";
-import { viewsOf } from "./views.js";
+import type { Page } from "./views.js";
 
 export interface Struct {
   /** Physical address of the structure's first byte. */
   readonly addr: bigint;
   /** The bytes of the granule, in place. */
   readonly bytes: Uint8Array;
-  /** A view in which the structure starts at `base`. */
+  /** The granule's views; `view` is its DataView. */
+  readonly page: Page;
   readonly view: DataView;
-  readonly base: number;
   /** The 64-bit word at a byte offset. */
   get64(offset: number): bigint;
   set64(offset: number, value: bigint): void;
@@ -21,24 +21,23 @@ export interface Struct {
 export type StructOf<F extends Fields> = Struct & { -readonly [K in keyof F]: FieldValue<F[K]> };
 
 /** A class with one accessor per field of `layout`. */
-export function structClass<F extends Fields>(layout: Layout<F>): new (addr: bigint, bytes: Uint8Array) => StructOf<F> {
+export function structClass<F extends Fields>(layout: Layout<F>): new (addr: bigint, page: Page) => StructOf<F> {
   class View implements Struct {
-    // `declare`: an instance is made several times per REC entry, and defining fields costs more than setting them.
-    declare readonly addr: bigint;
-    declare readonly bytes: Uint8Array;
-    declare readonly view: DataView;
-    declare readonly base: number;
-    constructor(addr: bigint, bytes: Uint8Array) {
+    readonly addr: bigint;
+    readonly bytes: Uint8Array;
+    readonly page: Page;
+    readonly view: DataView;
+    constructor(addr: bigint, page: Page) {
       this.addr = addr;
-      this.bytes = bytes;
-      this.view = viewsOf(bytes.buffer).data;
-      this.base = bytes.byteOffset;
+      this.bytes = page.bytes;
+      this.page = page;
+      this.view = page.data;
     }
     get64(offset: number): bigint {
-      return this.view.getBigUint64(this.base + offset, true);
+      return this.view.getBigUint64(offset, true);
     }
     set64(offset: number, value: bigint): void {
-      this.view.setBigUint64(this.base + offset, value, true);
+      this.view.setBigUint64(offset, value, true);
     }
   }
   for (const [name, field] of Object.entries(layout.fields)) {
@@ -58,37 +57,37 @@ function accessors(field: Field<any>): PropertyDescriptor & ThisType<Struct> {
     case "u8":
       return {
         get() {
-          return this.view.getUint8(this.base + offset);
+          return this.view.getUint8(offset);
         },
         set(value: number) {
-          this.view.setUint8(this.base + offset, value);
+          this.view.setUint8(offset, value);
         },
       };
     case "u32":
       return {
         get() {
-          return this.view.getUint32(this.base + offset, true);
+          return this.view.getUint32(offset, true);
         },
         set(value: number) {
-          this.view.setUint32(this.base + offset, value, true);
+          this.view.setUint32(offset, value, true);
         },
       };
     case "u64":
       return {
         get() {
-          return this.view.getBigUint64(this.base + offset, true);
+          return this.view.getBigUint64(offset, true);
         },
         set(value: bigint) {
-          this.view.setBigUint64(this.base + offset, value, true);
+          this.view.setBigUint64(offset, value, true);
         },
       };
     default:
       return {
         get() {
-          return field.read(this.view, this.base);
+          return field.read(this.view, 0);
         },
         set(value) {
-          field.write(this.view, this.base, value);
+          field.write(this.view, 0, value);
         },
       };
   }

@@ -75,12 +75,14 @@ export class Granule {
 /** The table of all delegable granules, in the order of the manifest's banks. */
 export class GranuleTable {
   private readonly rmm: Rmm;
+  private readonly table: number;
   // The page of the table that this step has looked at last.
   private pageIndex = -1;
   private page: Uint8Array | undefined;
 
   constructor(rmm: Rmm) {
     this.rmm = rmm;
+    this.table = Number(rmm.map.granuleTable);
   }
 
   /** A new step: views of memory do not outlive the last one. */
@@ -96,7 +98,7 @@ export class GranuleTable {
       const offset = (bank.first + (pa - bank.base) / GRANULE_SIZE) * GRANULE_ENTRY_SIZE;
       const pageIndex = Math.floor(offset / GRANULE_SIZE);
       if (pageIndex !== this.pageIndex) {
-        this.page = this.rmm.bytesAt(this.rmm.map.granuleTable + BigInt(pageIndex * GRANULE_SIZE));
+        this.page = this.rmm.page(this.table + pageIndex * GRANULE_SIZE).bytes;
         this.pageIndex = pageIndex;
       }
       return new Granule(this.rmm, addr, this.page!, offset % GRANULE_SIZE);

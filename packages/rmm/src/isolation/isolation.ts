@@ -8,6 +8,7 @@
 import type { MemoryPort, Pe, SlotExit } from "@realmbox/machine";
 import type { PeContext } from "../memory-map.js";
 import type { Rec, RecEnter } from "../rec/rec.js";
+import type { Page } from "../views.js";
 
 /** What stage 2 of a Realm is made of. */
 export interface Stage2 {
@@ -62,10 +63,10 @@ export interface Isolation {
   requestVserror(pe: Pe, rec: Rec, esr: bigint): void;
   /** Whether a virtual SError is due that the REC has not taken yet. */
   vserrorPending(pe: Pe): boolean;
-  /** Gives the SIMD registers to the REC, whose state is `rec`; the Host's go to `context`. Ends the trap. */
-  loadSimd(pe: Pe, rec: Uint8Array, context: PeContext): void;
+  /** Gives the SIMD registers to the REC, whose state is in `simd`; the Host's go to `context`. Ends the trap. */
+  loadSimd(pe: Pe, simd: Page, context: PeContext): void;
   /** The way back. */
-  saveSimd(pe: Pe, rec: Uint8Array, context: PeContext): void;
+  saveSimd(pe: Pe, simd: Page, context: PeContext): void;
   /** Runs, or goes on running, the REC that is loaded. */
   resume(): SlotExit;
 

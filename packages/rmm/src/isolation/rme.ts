@@ -14,16 +14,13 @@ import {
   REC_GIC_HCR_HOST_MASK,
   RMM_ATTEST_CURVE,
   RMM_EL3_FID,
-  RmiRecEnter,
   rmmEl3Code,
   VTCR_EL2,
   VTTBR_EL2,
 } from "@realmbox/abi";
 import { ERET, GROUPS, isFault, type Pe, R, SMC } from "@realmbox/machine";
 import type { PeContext } from "../memory-map.js";
-import { PeContextLayout } from "../memory-map.js";
-import { type Rec, RecLayout } from "../rec/rec.js";
-import { type Block, move } from "../views.js";
+import type { Rec } from "../rec/rec.js";
 import type { EntryControls, Isolation, Stage2, Stage2Registers } from "./isolation.js";
 
 /** HCR_EL2 while a Realm runs; TWI, TWE and VSE are added per entry. TIDCP: IMPLEMENTATION DEFINED registers trap. */
@@ -68,27 +65,13 @@ const SL0 = [2, 1, 0, 3] as const;
 /** VSESR_EL2: IDS and ISS of the virtual SError. */
 const VSESR_MASK = 0x1ff_ffffn;
 
-const REC = RecLayout.fields;
-const CONTEXT = PeContextLayout.fields;
-const ENTER = RmiRecEnter.fields;
 const OK = rmmEl3Code("E_RMM_OK");
-/** Offset of ICH_LR0_EL2 in the ICH group, in bytes. */
-const LR0 = (R.ICH_LR0 - GROUPS.ICH.first) * 8;
-const ICH_HCR_OFFSET = REC.ich.offset + (R.ICH_HCR_EL2 - GROUPS.ICH.first) * 8;
+/** ICH_LR0_EL2 and ICH_HCR_EL2 in the ICH group. */
+const LR0 = R.ICH_LR0 - GROUPS.ICH.first;
+const ICH_HCR = R.ICH_HCR_EL2 - GROUPS.ICH.first;
 
-/** State groups of a PE that are moved as blocks. X30 is the last of the general registers that a REC has. */
-const GPRS: Block = { offset: R.X0 * 8, size: REC.gprs.size };
-const EL1: Block = { offset: GROUPS.EL1.first * 8, size: GROUPS.EL1.count * 8 };
-const ICH: Block = { offset: GROUPS.ICH.first * 8, size: GROUPS.ICH.count * 8 };
-const FP: Block = { offset: GROUPS.FP.first * 8, size: GROUPS.FP.count * 8 };
 /** Where the SIMD state lies in its auxiliary granule. */
-const AUX_SIMD: Block = { offset: 0, size: FP.size };
-
-/** PE to granule, granule to PE. */
-const saveBlock = (to: Uint8Array, field: Block, pe: Pe, group: Block) =>
-  move(to, field.offset, pe.bytes, group.offset, group.size);
-const loadBlock = (pe: Pe, group: Block, from: Uint8Array, field: Block) =>
-  move(pe.bytes, group.offset, from, field.offset, group.size);
+const AUX_SIMD_WORDS = GROUPS.FP.count;
 
 /** An RMM-EL3 service: X0 = status; outputs stay in X1 and X2. */
 function el3Call(pe: Pe, fid: bigint, x1: bigint, x2 = 0n, x3 = 0n): bigint {
@@ -134,10 +117,12 @@ export const rme: Isolation = {
   },
 
   load(pe, rec: Rec, context: PeContext, controls: EntryControls) {
-    saveBlock(context.bytes, CONTEXT.host_el1, pe, EL1);
-    loadBlock(pe, GPRS, rec.bytes, REC.gprs);
-    loadBlock(pe, EL1, rec.bytes, REC.el1);
-    loadBlock(pe, ICH, rec.bytes, REC.ich);
+    const { registers } = context;
+    const { gprs, el1, ich } = rec.blocks;
+    context.blocks.el1.set(registers.el1);
+    registers.gprs.set(gprs);
+    registers.el1.set(el1);
+    registers.ich.set(ich);
 
     const { r } = pe;
     r[R.ELR_EL2] = rec.pc;
@@ -159,13 +144,15 @@ export const rme: Isolation = {
 
   save(pe, rec: Rec, context: PeContext) {
     const { r } = pe;
-    saveBlock(rec.bytes, REC.gprs, pe, GPRS);
-    saveBlock(rec.bytes, REC.el1, pe, EL1);
-    saveBlock(rec.bytes, REC.ich, pe, ICH);
+    const { registers } = context;
+    const { gprs, el1, ich } = rec.blocks;
+    gprs.set(registers.gprs);
+    el1.set(registers.el1);
+    ich.set(registers.ich);
     rec.pc = r[R.ELR_EL2]!;
     rec.pstate = r[R.SPSR_EL2]!;
 
-    loadBlock(pe, EL1, context.bytes, CONTEXT.host_el1);
+    registers.el1.set(context.blocks.el1);
     // DEN0137, "REC exit": ICH_HCR_EL2.En is 0 on return; the rest of the interface is the Host's to reload.
     r[R.ICH_HCR_EL2]! &= ~ICH_HCR_EL2.EN.mask;
     r[R.HCR_EL2] = HCR_RMM;
@@ -180,15 +167,15 @@ export const rme: Isolation = {
 
   vserrorPending: (pe) => (pe.r[R.HCR_EL2]! & HCR_EL2.VSE.mask) !== 0n,
 
-  loadSimd(pe, rec, context) {
-    saveBlock(context.bytes, CONTEXT.host_fp, pe, FP);
-    loadBlock(pe, FP, rec, AUX_SIMD);
+  loadSimd(pe, simd, context) {
+    context.blocks.fp.set(context.registers.fp);
+    context.registers.fp.set(simd.u64.subarray(0, AUX_SIMD_WORDS));
     pe.r[R.CPTR_EL2]! |= CPTR_FPEN;
   },
 
-  saveSimd(pe, rec, context) {
-    saveBlock(rec, AUX_SIMD, pe, FP);
-    loadBlock(pe, FP, context.bytes, CONTEXT.host_fp);
+  saveSimd(_pe, simd, context) {
+    simd.u64.set(context.registers.fp);
+    context.registers.fp.set(context.blocks.fp);
   },
 
   resume: () => ERET,
@@ -196,9 +183,9 @@ export const rme: Isolation = {
   interrupts: {
     give(rec, enter, listRegisters) {
       // EOIcount stays the REC's own from exit to entry.
-      const kept = rec.get64(ICH_HCR_OFFSET) & ICH_HCR_EL2.EOICOUNT.mask;
-      rec.set64(ICH_HCR_OFFSET, ICH_HCR_REALM | kept | (enter.gicv3_hcr & REC_GIC_HCR_HOST_MASK));
-      move(rec.bytes, REC.ich.offset + LR0, enter.bytes, ENTER.gicv3_lrs.offset, 8 * listRegisters);
+      const kept = rec.blocks.ich[ICH_HCR]! & ICH_HCR_EL2.EOICOUNT.mask;
+      rec.blocks.ich[ICH_HCR] = ICH_HCR_REALM | kept | (enter.gicv3_hcr & REC_GIC_HCR_HOST_MASK);
+      for (let n = 0; n < listRegisters; n++) rec.blocks.ich[LR0 + n] = enter.listRegisters[n]!;
     },
     misr: (pe) => pe.mrs("ICH_MISR_EL2"),
   },

@@ -6,6 +6,7 @@ import { EC, ESR, ISS_SERROR, ISS_WFX, invariant, REC_EXIT_ESR_MASK, RmiRecExitR
 import { R, type SlotEvent, type SlotExit } from "@realmbox/machine";
 import type { Rmm } from "../rmm.js";
 import { realmSmc } from "../rsi/dispatch.js";
+import { toNumber } from "../views.js";
 import { realmAbort, type TrapOutcome } from "./abort.js";
 import { beginExit, leaveRec } from "./exit.js";
 import { injectUndefined } from "./inject.js";
@@ -62,7 +63,7 @@ function synchronous(rmm: Rmm, rec: Rec): TrapOutcome {
       return waitExit(rmm, rec, esr);
     case EC.FP: {
       const context = rmm.peContext();
-      rmm.isolation.loadSimd(pe, rmm.bytesAt(rec.auxAt(REC_AUX.SIMD)), context);
+      rmm.isolation.loadSimd(pe, rmm.page(toNumber(rec.auxAt(REC_AUX.SIMD))), context);
       context.fp_loaded = 1;
       return "realm"; // the instruction is executed again
     }

@@ -15,6 +15,7 @@ import { R, type SlotExit } from "@realmbox/machine";
 import { ok, type RmiFailure } from "../rmi/command.js";
 import { completeRmi } from "../rmi/complete.js";
 import type { Rmm } from "../rmm.js";
+import { toNumber } from "../views.js";
 import { REC_AUX, type Rec } from "./rec.js";
 import { outputs, timerControl } from "./timers.js";
 
@@ -49,7 +50,7 @@ export function leaveRec(rmm: Rmm): SlotExit {
   fillGic(rmm);
   rec.timers_asserted = fillTimers(rmm);
   rec.vserror_pending = isolation.vserrorPending(pe) ? 1 : 0;
-  if (context.fp_loaded) isolation.saveSimd(pe, rmm.bytesAt(rec.auxAt(REC_AUX.SIMD)), context);
+  if (context.fp_loaded) isolation.saveSimd(pe, rmm.page(toNumber(rec.auxAt(REC_AUX.SIMD))), context);
   isolation.save(pe, rec, context);
   rmm.granules.get(rec.addr, "REC").refcount = 0;
   const { run, x4 } = context;

@@ -57,6 +57,13 @@ export const RecLayout = layout("REC", GRANULE_SIZE, {
 });
 
 export class Rec extends structClass(RecLayout) {
+  /** What moves between REC and PE as a whole, as words. */
+  readonly blocks = {
+    gprs: this.page.wordsOf(RecLayout.fields.gprs),
+    el1: this.page.wordsOf(RecLayout.fields.el1),
+    ich: this.page.wordsOf(RecLayout.fields.ich),
+  };
+
   /** Physical address of one auxiliary granule. */
   auxAt(index: number): bigint {
     return this.get64(RecLayout.fields.aux.offset + 8 * index);
@@ -80,6 +87,9 @@ export class Rec extends structClass(RecLayout) {
 
 /** RmiRecEnter in the Host's memory, in place: for the step that reads it. */
 export class RecEnter extends structClass(RmiRecEnter) {
+  readonly gprWords = this.page.wordsOf(RmiRecEnter.fields.gprs);
+  readonly listRegisters = this.page.wordsOf(RmiRecEnter.fields.gicv3_lrs);
+
   getGpr(n: number): bigint {
     return this.get64(RmiRecEnter.fields.gprs.offset + 8 * n);
   }
@@ -87,6 +97,8 @@ export class RecEnter extends structClass(RmiRecEnter) {
 
 /** RmiRecExit as it is put together, before it goes to the Host's memory. */
 export class RecExit extends structClass(RmiRecExit) {
+  readonly gprWords = this.page.wordsOf(RmiRecExit.fields.gprs);
+
   getGpr(n: number): bigint {
     return this.get64(RmiRecExit.fields.gprs.offset + 8 * n);
   }

@@ -1,7 +1,6 @@
 /** RMI_REC_ENTER: runs a REC. DEN0137 1.0-rel0, "REC entry". */
 import {
   RMI_REC_ENTER_FLAGS,
-  RmiRecEnter,
   RmiRecExitReason,
   type RmiResponse,
   RmiRipas,
@@ -20,10 +19,9 @@ import { readCompleted } from "../rec/sysreg.js";
 import { maskTimers, timersAsserted } from "../rec/timers.js";
 import type { Rmm } from "../rmm.js";
 import { realmPage } from "../rtt/walk.js";
-import { move } from "../views.js";
+import { putWords } from "../views.js";
 import { ENTERED, EXITED, rmiCommand } from "./command.js";
 
-const ENTER = RmiRecEnter.fields;
 const FLAGS = RMI_REC_ENTER_FLAGS;
 
 /**
@@ -51,9 +49,9 @@ export const recEnter = rmiCommand({
     "rec_mmio",
   ],
   run(rmm, { rec: recAddr, run_ptr }, fail) {
-    const page = rmm.hostGranule(run_ptr);
+    const page = rmm.hostPage(run_ptr);
     if (typeof page === "string") return fail(`run_${page}`, "RMI_ERROR_INPUT");
-    const enter = new RecEnter(run_ptr, page); // nothing changes the Host's memory within this step
+    const enter = page.as(RecEnter, run_ptr); // nothing changes the Host's memory within this step
     const granule = rmm.granuleIn(recAddr, "REC");
     if (typeof granule === "string")
       return fail(granule === "state" ? "rec_gran_state" : `rec_${granule}`, "RMI_ERROR_INPUT");
@@ -137,8 +135,8 @@ function completeHostCall(
   // The Realm itself made its structure EMPTY, from another REC: it gets no answer.
   const status = page.kind === "empty" ? RSI_STATUS.RSI_ERROR_INPUT : RSI_STATUS.RSI_SUCCESS;
   if (page.kind === "mapped") {
-    const { gprs } = RsiHostCall.fields;
-    move(rmm.bytesAt(page.pa), Number(ipa & 0xfffn) + gprs.offset, enter.bytes, ENTER.gprs.offset, gprs.size);
+    const at = Number(ipa & 0xfffn) + RsiHostCall.fields.gprs.offset;
+    putWords(rmm.page(page.pa).u64, at / 8, enter.gprWords);
   }
   rmm.pe.r[R.X0] = BigInt(status);
   return undefined;

@@ -6,7 +6,7 @@ import { CHALLENGE_SIZE, GRANULE_SIZE, isGranuleAligned } from "@realmbox/abi";
 import { R } from "@realmbox/machine";
 import { attestationReady, TOKEN_SIZE_MAX, token } from "../attestation/token.js";
 import { REC_AUX } from "../rec/rec.js";
-import { isBytes, realmBuffer } from "./buffer.js";
+import { isPage, realmBuffer } from "./buffer.js";
 import { rsiCommand, success, words } from "./command.js";
 
 /**
@@ -52,12 +52,12 @@ export const attestationTokenContinue = rsiCommand({
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
     if (!rec.attest_in_progress) return fail("state", "RSI_ERROR_STATE");
     const buffer = realmBuffer(rmm, rd, addr);
-    if (!isBytes(buffer)) return buffer;
+    if (!isPage(buffer)) return buffer;
 
     const source = rmm.bytesAt(rec.auxAt(REC_AUX.ATTESTATION));
     const from = rec.token_offset;
     const length = Math.min(Number(size), rec.token_size - from);
-    buffer.set(source.subarray(from, from + length), Number(offset));
+    buffer.bytes.set(source.subarray(from, from + length), Number(offset));
     rec.token_offset = from + length;
     if (rec.token_offset < rec.token_size)
       return { kind: "return", status: "RSI_INCOMPLETE", out: { len: BigInt(length) } };

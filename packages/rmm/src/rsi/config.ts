@@ -1,6 +1,6 @@
 /** RSI_REALM_CONFIG: what a Realm is told about itself. */
 import { isGranuleAligned, RsiRealmConfig } from "@realmbox/abi";
-import { isBytes, realmBuffer } from "./buffer.js";
+import { isPage, realmBuffer } from "./buffer.js";
 import { ok, rsiCommand } from "./command.js";
 
 /**
@@ -16,9 +16,9 @@ export const realmConfig = rsiCommand({
     if (!isGranuleAligned(addr)) return fail("addr_align", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
     const page = realmBuffer(rmm, rd, addr);
-    if (!isBytes(page)) return page;
+    if (!isPage(page)) return page;
 
-    page.set(RsiRealmConfig.encode({ ipa_width: BigInt(rd.ipa_width), hash_algo: rd.hash_algo, rpv: rd.rpv }));
+    page.bytes.set(RsiRealmConfig.encode({ ipa_width: BigInt(rd.ipa_width), hash_algo: rd.hash_algo, rpv: rd.rpv }));
     return ok;
   },
 });

@@ -1,8 +1,8 @@
 /** RSI_HOST_CALL: a call from the Realm to the Host, all registers in a structure in Protected memory. */
-import { RmiRecExit, RmiRecExitReason, RsiHostCall } from "@realmbox/abi";
+import { RmiRecExitReason, RsiHostCall } from "@realmbox/abi";
 import { beginExit } from "../rec/exit.js";
-import { move, viewsOf } from "../views.js";
-import { isBytes, realmBuffer } from "./buffer.js";
+import { takeWords } from "../views.js";
+import { isPage, realmBuffer } from "./buffer.js";
 import { rsiCommand } from "./command.js";
 
 /** Size and alignment of the structure: a power of two. */
@@ -22,7 +22,7 @@ export const hostCall = rsiCommand({
     if ((addr & (SIZE - 1n)) !== 0n) return fail("addr_align", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
     const page = realmBuffer(rmm, rd, addr);
-    if (!isBytes(page)) return page;
+    if (!isPage(page)) return page;
 
     const { imm, gprs } = RsiHostCall.fields;
     const at = Number(addr & 0xfffn);
@@ -30,8 +30,8 @@ export const hostCall = rsiCommand({
     rec.host_call_ipa = addr;
     rec.forgetExit();
     beginExit(rmm, RmiRecExitReason.RMI_EXIT_HOST_CALL);
-    rmm.exit.imm = imm.read(viewsOf(page.buffer).data, page.byteOffset + at);
-    move(rmm.exit.bytes, RmiRecExit.fields.gprs.offset, page, at + gprs.offset, gprs.size);
+    rmm.exit.imm = imm.read(page.data, at);
+    takeWords(rmm.exit.gprWords, page.u64, (at + gprs.offset) / 8);
     return { kind: "exit" };
   },
 });

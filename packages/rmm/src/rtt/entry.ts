@@ -51,6 +51,10 @@ export const rtteRipas = (entry: bigint): RmiRipas =>
 /** Output address of an ASSIGNED or ASSIGNED_NS entry, or the next table of a TABLE entry. */
 export const rtteAddr = (entry: bigint): bigint => entry & ADDR;
 
+/** The same from the two halves of a TABLE entry, as a number. */
+export const rtteAddrOf = (low: number, high: number): number =>
+  (high & 0xffff) * 0x1_0000_0000 + ((low & ~0xfff) >>> 0);
+
 /** What the hardware uses: an entry that may have been cached by a TLB. */
 export const isValidEntry = (entry: bigint): boolean => (entry & VALID) !== 0n;
 
@@ -80,6 +84,6 @@ export const isTableLow = (low: number, level: number): boolean => level < RTT_L
 
 /**
  * Whether an entry stores a PA, from its low 32 bits: anything valid, and ASSIGNED. Decides the `top` outputs; scans of
- * whole tables use it on an Int32Array.
+ * whole tables use it on their words.
  */
 export const isLiveLow = (low: number): boolean => (low & 0x1d) !== 0;

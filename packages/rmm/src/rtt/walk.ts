@@ -8,7 +8,7 @@
 import { GRANULE_SIZE, RmiRipas, rttEntryShift, rttEntrySize } from "@realmbox/abi";
 import type { Rd } from "../realm/rd.js";
 import type { Rmm } from "../rmm.js";
-import { toNumber, viewsOf } from "../views.js";
+import { toNumber } from "../views.js";
 import {
   assigned,
   assignedNs,
@@ -17,6 +17,7 @@ import {
   isValidEntry,
   nsHostDesc,
   rtteAddr,
+  rtteAddrOf,
   rtteRipas,
   rtteState,
 } from "./entry.js";
@@ -39,16 +40,13 @@ export function walk(rmm: Rmm, rd: Rd, ipa: bigint, level: number): Walk {
   const address = toNumber(ipa);
   let at = rd.rtt_level_start;
   let n = Math.floor(address / ENTRY_SIZES[at]!); // over all start tables
-  let rtt = rd.rtt_base;
-  if (n >= RTT_ENTRIES) rtt += BigInt(Math.floor(n / RTT_ENTRIES) * GRANULE_SIZE);
+  let rtt = toNumber(rd.rtt_base) + Math.floor(n / RTT_ENTRIES) * GRANULE_SIZE;
   for (;;) {
     const index = n % RTT_ENTRIES;
-    const { buffer, byteOffset } = rmm.bytesAt(rtt);
-    const { u32, u64 } = viewsOf(buffer);
-    const slot = byteOffset / 8 + index;
-    const low = u32[2 * slot]!;
-    if (at === level || !isTableLow(low, at)) return { level: at, rtt, index, entry: u64[slot]! };
-    rtt = rtteAddr(u64[slot]!);
+    const page = rmm.page(rtt);
+    const low = page.u32[2 * index]!;
+    if (at === level || !isTableLow(low, at)) return { level: at, rtt: BigInt(rtt), index, entry: page.u64[index]! };
+    rtt = rtteAddrOf(low, page.u32[2 * index + 1]!);
     at++;
     n = Math.floor(address / ENTRY_SIZES[at]!);
   }
@@ -60,8 +58,7 @@ export function setEntry(rmm: Rmm, { rtt, index }: { readonly rtt: bigint; reado
 
 /** The entries of a table in place. */
 export function entriesOf(rmm: Rmm, rtt: bigint): BigUint64Array {
-  const data = rmm.bytesAt(rtt);
-  return new BigUint64Array(data.buffer, data.byteOffset, RTT_ENTRIES);
+  return rmm.page(toNumber(rtt)).u64;
 }
 
 /** The start of the entry that a walk ended in. */
@@ -75,8 +72,7 @@ const OFFSET_MASKS = [0, 1, 2, 3].map((level) => rttEntrySize(level) - 1n);
  * is live; `ipa` itself when that entry is live; the end of the table when none is. The scan stays in one table.
  */
 export function skipNonLive(rmm: Rmm, { rtt, index, level }: Omit<Walk, "entry">, ipa: bigint): bigint {
-  const data = rmm.bytesAt(rtt);
-  const words = new Int32Array(data.buffer, data.byteOffset, 2 * RTT_ENTRIES);
+  const words = rmm.page(toNumber(rtt)).u32;
   let next = index;
   while (next < RTT_ENTRIES && !isLiveLow(words[2 * next]!)) next++;
   return next === index ? ipa : alignDown(ipa, level) + BigInt(next - index) * rttEntrySize(level);
@@ -126,7 +122,7 @@ export function foldedEntry(rmm: Rmm, rtt: bigint, level: number): bigint | unde
 
 /** What an access of the RMM on the Realm's behalf finds at a Protected IPA. */
 export type RealmPage =
-  | { readonly kind: "mapped"; readonly pa: bigint }
+  | { readonly kind: "mapped"; readonly pa: number }
   /** RIPAS EMPTY: the Realm's own mistake. */
   | { readonly kind: "empty" }
   /** RIPAS DESTROYED, or RAM without a page: the Host's to resolve. */
@@ -136,7 +132,8 @@ export type RealmPage =
 export function realmPage(rmm: Rmm, rd: Rd, ipa: bigint): RealmPage {
   const { level, entry } = walk(rmm, rd, ipa, RTT_LEVEL_PAGE);
   if (isValidEntry(entry)) {
-    return { kind: "mapped", pa: rtteAddr(entry) + (alignDown(ipa, RTT_LEVEL_PAGE) & OFFSET_MASKS[level]!) };
+    const offset = toNumber(ipa) % ENTRY_SIZES[level]!;
+    return { kind: "mapped", pa: toNumber(rtteAddr(entry)) + offset - (offset % GRANULE_SIZE) };
   }
   if (rtteRipas(entry) === RmiRipas.EMPTY) return { kind: "empty" };
   return { kind: "fault", level };
