@@ -55,12 +55,12 @@ describe.each(worlds)("as %s", (_world, realm) => {
     expect(end).toEqual({ kind: "exit", status: 120 });
   });
 
-  test.each(["vectors", "wfi"])("hostile case=%s is stuck", (name) => {
+  test.each(["vectors", "stack", "wfi"])("hostile case=%s is stuck", (name) => {
     expect(run({ ...hostile(name), realm }).end).toMatchObject({ kind: "stuck" });
   });
 
-  test.each(["loop", "stack"])("hostile case=%s ends with the instructions that it may have", (name) => {
-    const guest = makeGuest(makeBox(), { ...hostile(name), realm });
+  test("hostile case=loop ends with the instructions that it may have", () => {
+    const guest = makeGuest(makeBox(), { ...hostile("loop"), realm });
     expect(guest.run({ instructions: 400_000 })).toEqual({ kind: "limit" });
   });
 });
