@@ -66,10 +66,12 @@ const WNR = 1 << 6;
 const FSC_PERMISSION = 0x0c;
 const TIMER_CTL = 3;
 
-/** The REC run page as words; made anew only when the page's place in the machine's memory is another one. */
+/** The REC run page as words; made anew only when the port gives another page. */
 export class RunView {
+  #bytes: Uint8Array = new Uint8Array(0);
   #u32: Uint32Array = new Uint32Array(0);
   #u64: BigUint64Array = new BigUint64Array(0);
+  #exitGprs: BigUint64Array = this.#u64;
   /** Physical addresses of REC and run page. */
   recPa = 0n;
   runPa = 0n;
@@ -87,9 +89,11 @@ export class RunView {
       kernel.reportFault(bytes, "REC run page");
       return undefined;
     }
-    if (bytes.buffer !== this.#u32.buffer || bytes.byteOffset !== this.#u32.byteOffset) {
+    if (bytes !== this.#bytes) {
+      this.#bytes = bytes;
       this.#u32 = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
       this.#u64 = new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
+      this.#exitGprs = this.#u64.subarray(EXIT.GPRS / 2, EXIT.GPRS / 2 + 31);
     }
     return this.#u32;
   }
@@ -100,7 +104,7 @@ export class RunView {
   }
 
   takeGprs(into: BigUint64Array): void {
-    into.set(this.#u64.subarray(EXIT.GPRS / 2, EXIT.GPRS / 2 + 31));
+    into.set(this.#exitGprs);
   }
 
   setGpr0(value: bigint): void {
