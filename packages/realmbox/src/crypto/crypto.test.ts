@@ -196,6 +196,7 @@ test.each(CURVES.flatMap((c) => HASHES.map((hash) => ({ ...c, hash }))))(
           const ecdh = node.createECDH({ "P-256": "prime256v1", "P-384": "secp384r1", "P-521": "secp521r1" }[curve]);
           ecdh.setPrivateKey(privateKey);
           expect(hex(publicKey)).toBe(hex(ecdh.getPublicKey()));
+          expect(hex(nodeCrypto.ecPublicKey(curve, privateKey))).toBe(hex(publicKey));
           const signature = portableCrypto.ecSign(curve, hash, privateKey, message);
           expect(nodeCrypto.ecVerify(curve, hash, publicKey, message, signature)).toBe(true);
           if (size !== 66 && signature[size]! >= 0x80) high++;
