@@ -2,8 +2,9 @@
  * Guests that never end, or end badly: the command ends with the exit code that the table of the command line gives (0
  * to 123 the guest's own, 124 a limit, 126 crashed) and says why; with --json stdout is one document whatever happened.
  */
+import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { type CliResult, realmbox } from "../support/cli.js";
+import { type CliResult, command, realmbox } from "../support/cli.js";
 
 interface Ending {
   readonly case: string;
@@ -64,8 +65,19 @@ describe.each(["realm", "normal VM"] as const)("as a %s", (kind) => {
     expect(quiet).toEqual({ code: 7, stdout, stderr: "" });
   });
 
-  test("standard input reaches its console, and whoever reads stdout may stop", async () => {
+  test("standard input that nobody reads is no problem", async () => {
     const piped = await realmbox(["run", ...world, "-q", "hello"], { input: "some input\n".repeat(1000) });
     expect(piped.code).toBe(0);
+  });
+
+  test("whoever reads stdout may stop reading: the run ends as it would", () => {
+    const line = ["run", ...world, "-q", "-p", "exit=5", "hello"].map((arg) => `'${arg}'`).join(" ");
+    const script = `set -o pipefail; '${process.execPath}' '${command}' ${line} | head -c 1`;
+    const { status, stdout, stderr } = spawnSync("bash", ["-c", script], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    expect({ status, stderr }).toEqual({ status: 5, stderr: "" });
+    expect(stdout).toHaveLength(1);
   });
 });

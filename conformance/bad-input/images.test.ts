@@ -33,7 +33,7 @@ describe.each(Object.keys(breakages))("%s", (kind) => {
     const box = makeBox({ dramSize: 128n * MiB });
     const free = box.host.pages.free;
     let ran = 0;
-    for (let n = 0; n < 12; n++) {
+    for (let n = 0; n < 6; n++) {
       const kernel = breakages[kind]!(random);
       const config = { kernel, realm: world === "realm", memory: 16n * MiB };
       const guest = box.createGuest(config, { name: `${kind} ${n}` });
