@@ -6,8 +6,18 @@
  * state conditions of each command (RMI_ERROR_INPUT).
  */
 import { createHash } from "node:crypto";
-import { Gpi, Pas, type RmiCommand, RmiRealmParams, RmiRecParams, SecurityState } from "@realmbox/abi";
-import { isKvmError } from "@realmbox/host";
+import {
+  Gpi,
+  KVM_MEM_GUEST_MEMFD,
+  KVM_VM_TYPE,
+  KVM_VM_TYPE_ARM_REALM,
+  Pas,
+  type RmiCommand,
+  RmiRealmParams,
+  RmiRecParams,
+  SecurityState,
+} from "@realmbox/abi";
+import { isKvmError, type KvmError } from "@realmbox/host";
 import { isFault } from "@realmbox/machine";
 import type { Box, Guest } from "realmbox";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -281,6 +291,33 @@ test("a VMM that maps its guest_memfd gets EFAULT, not the content", () => {
   expect(into.every((byte) => byte === 0xa5)).toBe(true);
   mapping.pages[0] = 0;
   attacker.close();
+});
+
+test("a VMM cannot give one guest_memfd to two realms, nor one to a normal VM", () => {
+  const process = box.host.process("two realms");
+  const ok = <T>(result: T | KvmError): T => {
+    if (isKvmError(result)) throw new Error(`${result.errno}: ${result.why}`);
+    return result;
+  };
+  const kvm = ok(process.openKvm());
+  const space = ok(ok(process.openRme()).createSpace(MiB));
+  const region = {
+    slot: 0,
+    flags: KVM_MEM_GUEST_MEMFD,
+    guest_phys_addr: RAM,
+    memory_size: MiB,
+    userspace_addr: space.userspace_addr,
+    guest_memfd: space.guest_memfd,
+  };
+  const realmType = KVM_VM_TYPE.MACHINE.of(KVM_VM_TYPE_ARM_REALM) | 33n;
+  const [first, second, normal] = [realmType, realmType, 33n].map((type) => ok(kvm.createVm(type)));
+  for (const realm of [first!, second!]) expect(box.host.call(realm.createRealmOp())).toBeUndefined();
+  expect(first!.setUserMemoryRegion(region)).toBeUndefined();
+  for (const other of [second!, normal!]) {
+    const refused = other.setUserMemoryRegion(region);
+    expect(isKvmError(refused) && refused.errno).toMatch(/^(EINVAL|EBUSY|EEXIST)$/);
+  }
+  expect(box.host.call(process.exitOp())).toBeUndefined();
 });
 
 test("a page of a running normal VM that the Host delegates is out of its reach at once, TLB or not", () => {
