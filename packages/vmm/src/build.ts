@@ -131,11 +131,11 @@ function* populateRealm(vm: Vm, { ripas, populate }: RealmPlan, onStep: OnStep):
   const { base, top } = ripas;
   must("INIT_RIPAS_REALM", yield* vm.initRipasRealmOp({ base, size: top - base }));
   onStep({ name: "INIT_RIPAS_REALM", fields: { base, top } });
-  for (const { what, base, content } of populate) {
-    const size = BigInt(content.length);
+  for (const { what, base, top } of populate) {
+    const size = top - base;
     const flags = ARM_RME_POPULATE_FLAGS_MEASURE;
     must(`POPULATE_REALM (${what})`, yield* vm.populateRealmOp({ base, size, flags }));
-    onStep({ name: "POPULATE_REALM", fields: { what, base, top: base + size } });
+    onStep({ name: "POPULATE_REALM", fields: { what, base, top } });
   }
 }
 

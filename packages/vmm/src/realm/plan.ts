@@ -47,6 +47,8 @@ export interface RealmParameters extends RealmPlatform {
 /** An image to populate: whole Granules. */
 export interface PopulateStep {
   readonly base: bigint;
+  readonly top: bigint;
+  /** What is there, put together at each look: only who measures without a machine needs it. */
   readonly content: Uint8Array;
   readonly what: string;
 }
@@ -118,11 +120,16 @@ function populateSteps({ placement, deviceTree }: MachineContent): readonly Popu
       runs.push({ what: part.what, base, top, parts: [part] });
     }
   }
-  return runs.map(({ what, base, top, parts }) => {
-    const content = new Uint8Array(Number(top - base));
-    for (const { address, bytes } of parts) content.set(bytes, Number(address - base));
-    return { what, base, content };
-  });
+  return runs.map(({ what, base, top, parts }) => ({
+    what,
+    base,
+    top,
+    get content() {
+      const content = new Uint8Array(Number(top - base));
+      for (const { address, bytes } of parts) content.set(bytes, Number(address - base));
+      return content;
+    },
+  }));
 }
 
 /** RmiDataFlags: measure the content. RmiRecCreateFlags: runnable. */
