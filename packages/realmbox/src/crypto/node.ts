@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { createECDH, createHash, createPublicKey, verify } from "node:crypto";
+import { createECDH, createHash, createPublicKey, hash, verify } from "node:crypto";
 import type { Crypto, EcCurve, HashAlgorithm } from "@realmbox/abi";
 import { COORDINATE_SIZE, portableCrypto } from "./portable.js";
 
@@ -21,16 +21,20 @@ const CURVE_NAME: Readonly<Record<EcCurve, string>> = {
   "P-521": "secp521r1",
 };
 
+/** A plain array: a Buffer differs in `slice` and in how serialisers treat it. */
+const plain = ({ buffer, byteOffset, length }: Buffer): Uint8Array => new Uint8Array(buffer, byteOffset, length);
+
 /** The implementation for Node; every result equals that of `portableCrypto`. */
 export const nodeCrypto: Crypto = {
   ...portableCrypto,
 
   hash(algorithm, ...parts) {
+    const [only] = parts;
+    // In one call: 0.8 us less, of 4 for a granule.
+    if (parts.length === 1 && only !== undefined) return plain(hash(NODE_NAME[algorithm], only, "buffer"));
     const state = createHash(NODE_NAME[algorithm]);
     for (const part of parts) state.update(part);
-    const digest = state.digest();
-    // A plain array: a Buffer differs in `slice` and in how serialisers treat it.
-    return new Uint8Array(digest.buffer, digest.byteOffset, digest.length);
+    return plain(state.digest());
   },
 
   ecPublicKey(curve, privateKey) {
@@ -39,11 +43,10 @@ export const nodeCrypto: Crypto = {
       throw new RangeError(`a private key of ${curve} has another size`);
     const pair = createECDH(CURVE_NAME[curve]);
     pair.setPrivateKey(privateKey);
-    // A plain array, as in `hash`; `slice` of a Buffer would be a view of Node's pool.
-    return Uint8Array.from(pair.getPublicKey());
+    return plain(pair.getPublicKey());
   },
 
-  ecVerify(curve, hash, publicKey, message, signature) {
+  ecVerify(curve, algorithm, publicKey, message, signature) {
     const size = (publicKey.length - 1) / 2;
     if (publicKey[0] !== 4 || signature.length !== 2 * size) return false;
     const coordinate = (at: number) => Buffer.from(publicKey.subarray(at, at + size)).toString("base64url");
@@ -53,7 +56,7 @@ export const nodeCrypto: Crypto = {
         key: { kty: "EC", crv: curve, x: coordinate(1), y: coordinate(1 + size) },
         format: "jwk",
       });
-      return verify(NODE_NAME[hash], message, { key, dsaEncoding: "ieee-p1363" }, signature);
+      return verify(NODE_NAME[algorithm], message, { key, dsaEncoding: "ieee-p1363" }, signature);
     } catch {
       return false;
     }
