@@ -33,6 +33,7 @@ function status(code: number): string {
 /** A value by the name of its field, which may have its step before it. */
 export function explain(field: string, value: bigint): string {
   const name = field.slice(field.lastIndexOf(": ") + 1).trim();
+  if (/^(AT|PAR)/.test(name) && value >> 26n === 0x25n) return `${hex(value)} (exception)`;
   if (/^(AT|PAR)/.test(name)) {
     const flags = `${value & 0x100n ? ", on stage-2 walk" : ""}${value & 0x200n ? ", stage 2" : ""}`;
     return (value & 1n) !== 0n ? `${hex(value)} (${status(Number((value >> 1n) & 0x3fn))}${flags})` : hex(value);

@@ -56,6 +56,10 @@ const [SCRIPT_REGISTER, OUTPUT_REGISTER] = [19, 20];
 /** STR X`t`, [X20], #8. */
 const emit = (t: number): number => op("STR, X (post-index)", { i: 8, n: OUTPUT_REGISTER, t });
 
+/** In the save area, after X0 to X30, as multiples of 8: the runner's own registers; whether an AT is under way. */
+const SAVED_RUNNER = 32;
+const SAVED_FLAG = 34;
+
 const CALL_WORDS = 4;
 
 /** A script under construction, with the names of what it writes. */
@@ -189,9 +193,23 @@ export class Program {
     this.call(`sys ${name}`, () => [sys(name, 0), dsb, isb, ret], value);
   }
 
-  /** An AT instruction at EL3; notes PAR_EL1. */
+  /** An AT instruction at EL3; notes PAR_EL1, or ESR_EL3 when it took an exception. */
   translate(name: string, va: bigint): void {
-    this.call(`at ${name}`, () => [sys(name, 0), isb, mrs(0, "PAR_EL1"), emit(0), ret], va);
+    this.call(
+      `at ${name}`,
+      () => [
+        stpX({ i: SAVED_RUNNER, u: OUTPUT_REGISTER, n: 31, t: SCRIPT_REGISTER }),
+        ...loadConstant(1, 1n),
+        strX({ i: SAVED_FLAG, n: 31, t: 1 }),
+        sys(name, 0),
+        isb,
+        mrs(0, "PAR_EL1"),
+        strX({ i: SAVED_FLAG, n: 31, t: 31 }),
+        emit(0),
+        ret,
+      ],
+      va,
+    );
     this.note(`${name} 0x${va.toString(16)}`);
   }
 
@@ -224,7 +242,7 @@ export class Program {
       () => [
         msr("SPSR_EL3", 0),
         msr("ELR_EL3", 1),
-        stpX({ i: 32, u: OUTPUT_REGISTER, n: 31, t: SCRIPT_REGISTER }),
+        stpX({ i: SAVED_RUNNER, u: OUTPUT_REGISTER, n: 31, t: SCRIPT_REGISTER }),
         ...loadConstant(30, BigInt(CONTEXT)),
         ...Array.from({ length: 15 }, (_, i) => ldpX({ i: 2 * i, u: 2 * i + 1, n: 30, t: 2 * i })),
         ldrX({ i: 30, n: 30, t: 30 }),
@@ -320,7 +338,17 @@ export class Program {
     }
     while (here() < common) words.push(0);
     for (let t = 2; t < 30; t += 2) words.push(stpX({ i: t, u: t + 1, n: 31, t }));
-    words.push(strX({ i: 30, n: 31, t: 30 }), ldpX({ i: 32, u: OUTPUT_REGISTER, n: 31, t: SCRIPT_REGISTER }), emit(0));
+    words.push(
+      strX({ i: 30, n: 31, t: 30 }),
+      ldpX({ i: SAVED_RUNNER, u: OUTPUT_REGISTER, n: 31, t: SCRIPT_REGISTER }),
+      ldrX({ i: SAVED_FLAG, n: 31, t: 1 }),
+      op("CBZ", { f: 1, i: 5, t: 1 }),
+      strX({ i: SAVED_FLAG, n: 31, t: 31 }),
+      mrs(0, "ESR_EL3"),
+      emit(0),
+    );
+    branchTo(loop);
+    words.push(emit(0));
     for (const name of ENTRY_FIELDS.slice(1)) words.push(mrs(0, name), emit(0));
     branchTo(loop);
 

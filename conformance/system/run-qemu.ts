@@ -1,6 +1,6 @@
 /** Runs a program on QEMU's virt board with EL3 and EL2. */
 import { execFile, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { elfFile } from "../oracle/image.js";
@@ -40,6 +40,8 @@ export async function runQemu(program: Program, cpu: Cpu): Promise<BigUint64Arra
         error === null ? resolve() : reject(new Error(`${error.message}\n${stdout}${stderr}`)),
       ),
     );
+    // A guest that never ends is killed, which QEMU takes for a normal exit.
+    if (!existsSync(join(folder, OUTPUT_FILE))) throw new Error("the image did not come to its end");
     const bytes = readFileSync(join(folder, OUTPUT_FILE));
     return new BigUint64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
   } finally {

@@ -1,6 +1,8 @@
 /**
  * The machine above EL0 against QEMU's virt board, table by table. Needs qemu-system-aarch64 7.2 (Debian 12's), whose
  * deviations from the architecture the tables name; what QEMU cannot express is in architecture.test.ts.
+ *
+ * SYSTEM_SEED repeats or varies the random worlds (default 1), SYSTEM_WORLDS says how many (default 3000).
  */
 import { describe, expect, test } from "vitest";
 import type { Case } from "./case.js";
@@ -9,6 +11,7 @@ import { exceptionCases } from "./cases/exceptions.js";
 import { instructionCases } from "./cases/instructions.js";
 import { interruptCases } from "./cases/interrupts.js";
 import { memoryCases } from "./cases/memory.js";
+import { randomCases } from "./cases/random.js";
 import { registerCases } from "./cases/registers.js";
 import { stage1Cases } from "./cases/stage1.js";
 import { stage2Cases } from "./cases/stage2.js";
@@ -17,6 +20,9 @@ import { tlbCases } from "./cases/tlb.js";
 import { translateCases } from "./cases/translate.js";
 import { CPUS, type Cpu, qemuVersion } from "./run-qemu.js";
 import { report, runSuite } from "./suite.js";
+
+const SEED = Number(process.env.SYSTEM_SEED ?? 1);
+const WORLDS = Number(process.env.SYSTEM_WORLDS ?? 3000);
 
 const TABLES: Readonly<Record<string, readonly Case[]>> = {
   "stage 1": stage1Cases,
@@ -30,6 +36,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   memory: memoryCases,
   "TLB maintenance": tlbCases,
   interrupts: interruptCases,
+  [`random translation, seed ${SEED}`]: randomCases(SEED, WORLDS),
 };
 
 test("QEMU is installed", () => {

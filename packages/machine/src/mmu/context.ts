@@ -122,16 +122,16 @@ export const sctlrOf = (w: Int32Array, regime: Regime): number => w[SCTLR_LO[reg
 const stage1Forced = (hcr: number): boolean => (hcr & (HCR.DC | HCR.TGE)) !== 0;
 
 /**
- * Writes the key of the context in which an access of `el`'s privilege (`unprivileged`: EL0's of the same regime) is
- * made now; returns the regime.
+ * Writes the key of the context in which an access of `el`'s privilege (`unprivileged`: EL0's of the same regime; `pan`:
+ * PSTATE.PAN applies) is made now; returns the regime.
  */
-export function writeKey(key: Int32Array, pe: Processor, el: number, unprivileged: boolean): Regime {
+export function writeKey(key: Int32Array, pe: Processor, el: number, unprivileged: boolean, pan: boolean): Regime {
   const { w } = pe;
   const regime = regimeOf(w, el);
   const state = el === 3 ? SecurityState.ROOT : lowerState(w);
   const el0 = el === 0 || unprivileged;
   key.fill(0);
-  key[0] = keyHead(regime, el0, state, !el0 && (w[PSTATE_LO]! & PSTATE.PAN) !== 0);
+  key[0] = keyHead(regime, el0, state, pan && !el0 && (w[PSTATE_LO]! & PSTATE.PAN) !== 0);
   key[1] = sctlrOf(w, regime) & (SCTLR.M | SCTLR.WXN);
   key[2] = w[TCR_LO[regime]]!;
   key[3] = w[TCR_LO[regime] + 1]!;

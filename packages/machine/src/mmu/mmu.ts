@@ -149,10 +149,13 @@ export class Mmu {
     return (contexts.unprivileged ??= this.find(pe, el, true));
   }
 
-  /** The context in which EL1 or EL0 (an AT instruction's) of the current Security state would access. */
+  /**
+   * The context in which EL1 or EL0 (an AT instruction's) of the current Security state would access. PSTATE.PAN does not
+   * concern AT S1E1R and its like.
+   */
   contextFor(pe: Processor, options: { el: number; unprivileged: boolean }): TranslationContext {
     this.invalidateCurrent(pe);
-    return this.find(pe, options.el, options.unprivileged);
+    return this.find(pe, options.el, options.unprivileged, false);
   }
 
   /** Address without its tag, high word: sign-extended from bit 55, or with the top byte cleared, where TBI says so. */
@@ -290,9 +293,9 @@ export class Mmu {
   }
 
   /** The PE's context with the current register values, or the least recently used one made into it. */
-  private find(pe: Processor, el: number, unprivileged: boolean): TranslationContext {
+  private find(pe: Processor, el: number, unprivileged: boolean, pan = true): TranslationContext {
     const { key } = this;
-    writeKey(key, pe, el, unprivileged);
+    writeKey(key, pe, el, unprivileged, pan);
     let hash = 0;
     for (let i = 0; i < KEY_WORDS; i++) hash = (Math.imul(hash, 31) + key[i]!) | 0;
     const { pool } = this.contexts[pe.index]!;
