@@ -135,14 +135,14 @@ export class Rmm {
 
   /** A granule of the Realm PAS, in place, with its views. */
   page(pa: number): Page {
-    const data = this.realmMemory.granule(pa);
-    if (isFault(data)) throw new Error(`invariant broken: Realm memory at 0x${pa.toString(16)} (${data.fault})`);
-    return this.pages.of(pa, data);
+    return this.pages.of(pa, this.bytesAt(pa));
   }
 
   /** A granule of the Realm PAS, in place. */
-  bytesAt(pa: bigint): Uint8Array {
-    return this.page(toNumber(pa)).bytes;
+  bytesAt(pa: bigint | number): Uint8Array {
+    const data = this.realmMemory.granule(pa);
+    if (isFault(data)) throw new Error(`invariant broken: Realm memory at 0x${pa.toString(16)} (${data.fault})`);
+    return data;
   }
 
   read64(pa: bigint): bigint {
@@ -196,21 +196,20 @@ export class Rmm {
   }
 
   /**
-   * A granule of the Host's memory, in place, for this step only: `pas` when the GPT does not let the Host itself get at
-   * it.
+   * A granule of the Host's memory, in place, for this step only, with its views: `pas` when the GPT does not let the Host
+   * itself get at it.
    */
   hostPage(addr: bigint): Page | "align" | "bound" | "pas" {
-    if ((addr & 0xfffn) !== 0n) return "align";
-    if (this.granules.at(addr) === undefined) return "bound";
-    const pa = toNumber(addr);
-    const data = this.hostMemory.granule(pa);
-    return isFault(data) ? "pas" : this.pages.of(pa, data);
+    const bytes = this.hostGranule(addr);
+    return typeof bytes === "string" ? bytes : this.pages.of(toNumber(addr), bytes);
   }
 
-  /** The bytes of `hostPage`. */
+  /** The same without views: for a granule that is looked at once. */
   hostGranule(addr: bigint): Uint8Array | "align" | "bound" | "pas" {
-    const page = this.hostPage(addr);
-    return typeof page === "string" ? page : page.bytes;
+    if ((addr & 0xfffn) !== 0n) return "align";
+    if (this.granules.at(addr) === undefined) return "bound";
+    const data = this.hostMemory.granule(addr);
+    return isFault(data) ? "pas" : data;
   }
 
   rd(addr: bigint): Rd {

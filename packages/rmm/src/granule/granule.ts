@@ -98,7 +98,7 @@ export class GranuleTable {
       const offset = (bank.first + (pa - bank.base) / GRANULE_SIZE) * GRANULE_ENTRY_SIZE;
       const pageIndex = Math.floor(offset / GRANULE_SIZE);
       if (pageIndex !== this.pageIndex) {
-        this.page = this.rmm.page(this.table + pageIndex * GRANULE_SIZE).bytes;
+        this.page = this.rmm.bytesAt(this.table + pageIndex * GRANULE_SIZE);
         this.pageIndex = pageIndex;
       }
       return new Granule(this.rmm, addr, this.page!, offset % GRANULE_SIZE);
