@@ -9,7 +9,6 @@ import { VERSION } from "./build-info.js";
 import { refuseForeignOptions } from "./cli/foreign-options.js";
 import { builtInImages } from "./cli/images.js";
 import { measureCommand, type RunFlags, runCommand, type TokenFlags, tokenCommand, writeAll } from "./cli/run.js";
-import { closest } from "./cli/suggest.js";
 import { EXIT, UsageError } from "./cli/usage.js";
 import { type CommandOutput, showTokenCommand, verifyCommand } from "./cli/verify.js";
 
@@ -225,7 +224,7 @@ function main(argv: readonly string[]): number {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return EXIT.OK; // --help, --version
       const message = error.message.replace(/^error: /, "");
-      return complain(message, unknownCommandHint(root, argv, error));
+      return complain(message);
     }
     if (error instanceof UsageError) return complain(error.message, error.hint);
     return complain(
@@ -233,15 +232,6 @@ function main(argv: readonly string[]): number {
       "this is a defect of realmbox; please report it",
     );
   }
-}
-
-function unknownCommandHint(root: Command, argv: readonly string[], error: CommanderError): string | undefined {
-  if (error.code !== "commander.unknownCommand") return undefined;
-  const near = closest(
-    argv[0] ?? "",
-    root.commands.map((command) => command.name()),
-  );
-  return near === undefined ? undefined : `did you mean '${near}'?`;
 }
 
 function complain(message: string, hint?: string): number {

@@ -4,26 +4,26 @@
  */
 import { UsageError } from "./usage.js";
 
-/** QEMU option (without the dash) → what to write instead, or why there is nothing. */
+/** QEMU option (without the dash) → the hint: what to write instead, or why there is nothing to write. */
 const QEMU: Readonly<Record<string, string>> = {
-  kernel: "--kernel FILE (or the image as an argument)",
-  append: '--params "…"',
-  initrd: "--initrd FILE",
-  smp: "--cpus N",
-  cpu: "nothing: there is one CPU model",
-  machine: "nothing: there is one machine; --realm makes the guest a realm",
-  M: "nothing: there is one machine; --realm makes the guest a realm",
-  nographic: "nothing: the console is always this terminal",
-  serial: "nothing: the console is always this terminal",
-  bios: "--kernel FILE: there is no guest firmware",
-  object: "--realm, --measurement-algo, --realm-pv",
-  accel: "nothing: everything is emulated",
-  "enable-kvm": "nothing: everything is emulated",
-  dtb: "nothing: the device tree is made by realmbox (--dump-dtb FILE shows it)",
-  d: "--trace[=categories]",
-  drive: "nothing yet: there are no disks",
-  device: "nothing yet: there are no further devices",
-  netdev: "nothing yet: there is no network",
+  kernel: "use --kernel FILE (or the image as an argument)",
+  append: 'use --params "…"',
+  initrd: "use --initrd FILE",
+  smp: "use --cpus N",
+  cpu: "there is one CPU model",
+  machine: "there is one machine; --realm makes the guest a realm",
+  M: "there is one machine; --realm makes the guest a realm",
+  nographic: "the console is always this terminal",
+  serial: "the console is always this terminal",
+  bios: "use --kernel FILE: there is no guest firmware",
+  object: "use --realm, --measurement-algo, --realm-pv",
+  accel: "everything is emulated",
+  "enable-kvm": "everything is emulated",
+  dtb: "the device tree is made by realmbox (--dump-dtb FILE shows it)",
+  d: "use --trace[=categories]",
+  drive: "there are no disks",
+  device: "there are no further devices",
+  netdev: "there is no network",
 };
 
 /** Throws `UsageError` when an argument is a QEMU option that would be misread. Stops at `--`. */
@@ -35,7 +35,7 @@ export function refuseForeignOptions(argv: readonly string[], known: (option: st
     const name = match[1]!;
     if (name.length === 1 && known(`-${name}`)) continue;
     const instead = QEMU[name];
-    if (instead !== undefined) throw new UsageError(`'${arg}' is QEMU's option`, `use ${instead}`);
+    if (instead !== undefined) throw new UsageError(`'${arg}' is QEMU's option`, instead);
     if (name.length > 1 && known(`--${name}`))
       throw new UsageError(`unknown option '${arg}'`, `did you mean --${name}?`);
   }
