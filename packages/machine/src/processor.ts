@@ -354,7 +354,8 @@ export class Processor implements Pe {
     }
     if (this.retired !== this.retiredAtSync) this.fruitless = 0;
     this.retiredAtSync = this.retired;
-    syncPcs.copyWithin(2, 0, 2);
+    syncPcs[2] = syncPcs[0]!;
+    syncPcs[3] = syncPcs[1]!;
     syncPcs[0] = lo;
     syncPcs[1] = hi;
   }
