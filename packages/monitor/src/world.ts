@@ -59,6 +59,7 @@ const SINGLE: readonly (readonly [slot: number, offset: number])[] = [
 const SLOTS = Int32Array.from(SINGLE, ([slot]) => slot);
 const WORDS = Int32Array.from(SINGLE, ([, offset]) => offset / 8);
 
+/** The field's low byte, which has all of `RmmOnPe`. */
 const RMM_AT = PeContextLayout.fields.rmm.offset;
 
 /** Registers X0 to X7 carry an RMI command's arguments: they stay in place on the way to the RMM. */
@@ -104,6 +105,8 @@ function worldAt(granule: Uint8Array, offset: number): World {
 export class Worlds {
   readonly #map: MonitorMap;
   readonly #views: Views[] = [];
+  /** Addresses of the context granules. */
+  readonly #contextsAt: number[] = [];
 
   constructor(map: MonitorMap) {
     this.#map = map;
@@ -123,7 +126,8 @@ export class Worlds {
 
   /** The context granule of a PE, in place. */
   context(pe: Pe, index = pe.index): Uint8Array {
-    const granule = pe.port(Pas.ROOT).granule(this.#map.context(index));
+    const at = (this.#contextsAt[index] ??= Number(this.#map.context(index)));
+    const granule = pe.port(Pas.ROOT).granule(at);
     invariant(!isFault(granule), "PE contexts are in Root memory", index);
     return granule;
   }
@@ -207,7 +211,7 @@ export class Worlds {
   // The power state of a PE
 
   power(pe: Pe, index = pe.index): Power {
-    return this.#field(pe, index, "power") as Power;
+    return PeContextLayout.fields.power.read(viewOf(this.context(pe, index)), 0) as Power;
   }
 
   setPower(pe: Pe, power: Power, index = pe.index): void {
@@ -216,7 +220,7 @@ export class Worlds {
 
   /** What the RMM is on a PE. */
   rmm(pe: Pe): RmmOnPe {
-    return this.#field(pe, pe.index, "rmm") as RmmOnPe;
+    return this.context(pe)[RMM_AT] as RmmOnPe;
   }
 
   setRmm(pe: Pe, state: RmmOnPe, index = pe.index): void {
@@ -236,10 +240,6 @@ export class Worlds {
       entry: PeContextLayout.fields.entry.read(view, 0),
       contextId: PeContextLayout.fields.context_id.read(view, 0),
     };
-  }
-
-  #field(pe: Pe, index: number, name: "power" | "rmm"): number {
-    return PeContextLayout.fields[name].read(viewOf(this.context(pe, index)), 0);
   }
 
   #setField(pe: Pe, index: number, name: "power" | "rmm", value: number): void {
