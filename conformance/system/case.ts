@@ -310,16 +310,23 @@ export class Bench {
     if (options.registers !== 0) program.registers(options.registers ?? 5);
   }
 
-  /** One access at an address, X0; X2 and X3 are what it stores, X1 what it loads. Notes what came of it. */
-  access(level: Level, kind: Access, va: bigint | number, options: { pstate?: number } = {}): void {
+  /**
+   * One access at an address, X0; X2 and X3 are what it stores, X1 what it loads. Notes what came of it, after `step`.
+   */
+  access(
+    level: Level,
+    kind: Access,
+    va: bigint | number,
+    options: { readonly pstate?: number; readonly step?: string } = {},
+  ): void {
     const { program } = this;
+    const { pstate = 0 } = options;
     program.clear();
     program.x(0, va);
     const pc = kind === "execute" ? va : accessAt(level, kind);
-    program.step(
-      `${level}${options.pstate === PAN ? " PAN" : ""} ${kind} 0x${BigInt.asUintN(64, BigInt(va)).toString(16)}`,
-    );
-    this.enter(level, { ...options, pc, registers: 2 });
+    const address = BigInt.asUintN(64, BigInt(va)).toString(16);
+    program.step(options.step ?? `${level}${pstate === PAN ? " PAN" : ""} ${kind} 0x${address}`);
+    this.enter(level, { pstate, pc, registers: 2 });
     program.step("");
   }
 

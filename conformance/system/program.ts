@@ -59,6 +59,8 @@ const emit = (t: number): number => op("STR, X (post-index)", { i: 8, n: OUTPUT_
 /** In the save area, after X0 to X30, as multiples of 8: the runner's own registers; whether an AT is under way. */
 const SAVED_RUNNER = 32;
 const SAVED_FLAG = 34;
+/** Offset of the output pointer there. */
+export const SAVED_OUTPUT = (SAVED_RUNNER + 1) * 8;
 
 const CALL_WORDS = 4;
 
@@ -84,8 +86,9 @@ export class Program {
     this.compared = options.compared ?? true;
   }
 
+  /** Calls so far. */
   get size(): number {
-    return this.count;
+    return this.count / CALL_WORDS;
   }
 
   /** Calls a stub, made at its first use, with X0 to X2. Stubs may change X0 to X8. */
@@ -163,6 +166,22 @@ export class Program {
         ret,
       ],
       address,
+      bytes,
+    );
+  }
+
+  /** Fills `bytes` (a multiple of 8) at `address` with a word. */
+  fill(address: number, bytes: number, value: bigint): void {
+    this.call(
+      "fill",
+      () => [
+        op("STR, X (post-index)", { i: 8, n: 0, t: 1 }),
+        op("ADD, ADDS, SUB, SUBS (immediate)", { f: 1, o: 1, s: 1, n: 2, d: 2, i: 8 }),
+        op("B.cond", { i: -2, c: 12 }), // GT
+        ret,
+      ],
+      address,
+      value,
       bytes,
     );
   }

@@ -1,7 +1,7 @@
 /** Runs a program on our machine: a board with the addresses of QEMU's virt, EL3 left to the image. */
 import { type Board, generateInterpreter, Machine } from "../../packages/machine/src/index.js";
-import { END, GICD, GICR, OUTPUT, RAM, RAM_SIZE, UART } from "./layout.js";
-import type { Program } from "./program.js";
+import { END, GICD, GICR, OUTPUT, RAM, RAM_SIZE, SAVE, UART } from "./layout.js";
+import { type Program, SAVED_OUTPUT } from "./program.js";
 
 const ROOT_SIZE = 0x0400_0000;
 
@@ -20,10 +20,17 @@ const BOARD: Board = {
   frameBytes: RAM_SIZE,
 };
 
-/** Most that any program here executes. */
-const INSTRUCTIONS_MAX = 2_000_000_000;
+/** Most that a call of a script executes, but for the few that fill memory. */
+const INSTRUCTIONS_PER_CALL = 2_000;
+const INSTRUCTIONS_MORE = 50_000_000;
 
 let engine: Uint8Array | undefined;
+
+/** How far the output had come at the last entry. */
+function whereabouts({ memory }: Machine, program: Program): string {
+  const written = memory.view.getBigUint64(memory.host(SAVE + SAVED_OUTPUT), true);
+  return `after ${program.fields[Number(written - BigInt(OUTPUT)) / 8 - 1]?.name ?? "the start"}`;
+}
 
 /** The output words. Throws when the image does not come to its end. */
 export function runMachine(program: Program): BigUint64Array {
@@ -33,8 +40,9 @@ export function runMachine(program: Program): BigUint64Array {
   const device = { name: "end", read: () => 0n, write: () => machine.stop("end") };
   machine.bus.attach({ base: BigInt(END), size: 0x1000n, device });
   machine.reset();
-  const end = machine.run({ instructions: INSTRUCTIONS_MAX });
-  if (end.kind !== "stopped") throw new Error(`the image ended with ${JSON.stringify(end)}`);
+  const end = machine.run({ instructions: program.size * INSTRUCTIONS_PER_CALL + INSTRUCTIONS_MORE });
+  if (end.kind !== "stopped")
+    throw new Error(`the image ended with ${JSON.stringify(end)} ${whereabouts(machine, program)}`);
   const output = new BigUint64Array(program.fields.length);
   const page = 4096;
   for (let done = 0; done < output.byteLength; done += page) {
