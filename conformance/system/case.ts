@@ -57,8 +57,8 @@ export const SPSR = {
 } as const;
 export type Level = keyof typeof SPSR;
 export const PAN = 1 << 22;
-/** Bits of SPSR by which an entry unmasks IRQs and FIQs. */
-export const UNMASK = { I: 1 << 7, F: 1 << 6 } as const;
+/** Bits of SPSR by which an entry unmasks SErrors, IRQs and FIQs. */
+export const UNMASK = { A: 1 << 8, I: 1 << 7, F: 1 << 6 } as const;
 
 export const SCTLR = {
   /** RES1 bits of SCTLR_EL1 and SCTLR_EL2, translation off. */
@@ -174,6 +174,8 @@ export const DEFAULTS: Readonly<Record<string, bigint>> = {
   MDSCR_EL1: 0n,
 };
 
+const SECURE_EL2 = /^VST(TBR|CR)_EL2$/;
+
 interface TcrOptions {
   readonly t0sz?: number | undefined;
   readonly t1sz?: number | undefined;
@@ -248,9 +250,15 @@ export class Bench {
   /** Starts a case: undoes what the last one set. */
   begin(at: number): void {
     this.program.begin(at);
-    // In the order of the table: SCR_EL3 and HCR_EL2 first, so that the others mean what they say.
-    for (const [name, value] of Object.entries(DEFAULTS)) if (this.changed.has(name)) this.program.msr(name, value);
-    for (const name of this.changed) if (!(name in DEFAULTS)) this.program.msr(name, 0n);
+    // Registers of Secure EL2 while it is still there; then in the table's order, SCR_EL3 and HCR_EL2 before the others,
+    // so that these mean what they say; then what the table does not have.
+    const reset = (name: string) => this.program.msr(name, DEFAULTS[name] ?? 0n);
+    const names = [...this.changed];
+    names.filter((name) => SECURE_EL2.test(name)).forEach(reset);
+    Object.keys(DEFAULTS)
+      .filter((name) => this.changed.has(name))
+      .forEach(reset);
+    names.filter((name) => !(name in DEFAULTS) && !SECURE_EL2.test(name)).forEach(reset);
     this.changed.clear();
     this.program.flush();
     this.program.clear();

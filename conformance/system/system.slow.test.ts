@@ -13,6 +13,7 @@ import { interruptCases } from "./cases/interrupts.js";
 import { memoryCases } from "./cases/memory.js";
 import { randomCases } from "./cases/random.js";
 import { registerCases } from "./cases/registers.js";
+import { secureCases } from "./cases/secure.js";
 import { stage1Cases } from "./cases/stage1.js";
 import { stage2Cases } from "./cases/stage2.js";
 import { syndromeCases } from "./cases/syndromes.js";
@@ -28,6 +29,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   "stage 1": stage1Cases,
   "stage 2": stage2Cases,
   "EL2 regimes": el2Cases,
+  "Secure state": secureCases,
   "address translation instructions": translateCases,
   exceptions: exceptionCases,
   syndromes: syndromeCases,

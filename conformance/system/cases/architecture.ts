@@ -106,24 +106,37 @@ const memoryTypes: ArchitectureCase[] = [
       b.sees("EL1", "read", IPA + 0x1004n, { to: "EL2", esr: 0x93c1_8021n });
     },
   },
-  ...(
-    [
-      [6, true],
-      [7, false],
-      [5, false],
-      [0, false],
-    ] as const
-  ).map(
-    ([attr, aligns]): ArchitectureCase => ({
-      name: `FWB: MemAttr ${attr} over stage 1's Device memory`,
+  ...[6, 7, 5, 0].map(
+    (attr): ArchitectureCase => ({
+      name: `FWB: MemAttr ${attr} does not change alignment of stage 1's Device memory`,
       run: (b) => {
         bothStages(b, DEVICE, (second) => second.map2(IPA, DATA, { attr }));
         b.set({ HCR_EL2: HCR.RW | HCR.VM | HCR.FWB });
-        b.sees("EL1", "read", VA + 4n, aligns ? END : { to: "EL2" });
+        b.sees("EL1", "read", VA + 4n, { to: "EL1", esr: 0x9600_0021n });
         b.sees("EL1", "read", VA + 8n, END);
+        b.sees("EL1", "read", VA + 4n, { to: "EL1", esr: 0x9600_0021n });
       },
     }),
   ),
+  {
+    name: "FWB: stage 2 over stage 1's Normal memory, and over translation that is off",
+    run: (b) => {
+      for (const [attr, device] of [
+        [6, false],
+        [7, false],
+        [5, false],
+        [1, true],
+      ] as const) {
+        bothStages(b, NORMAL, (second) => second.map2(IPA, DATA, { attr }));
+        b.program.flush();
+        b.set({ HCR_EL2: HCR.RW | HCR.VM | HCR.FWB });
+        b.sees("EL1", "read", VA + 4n, device ? { to: "EL2", esr: 0x93c1_8021n } : END);
+      }
+      b.set({ SCTLR_EL1: SCTLR.OFF });
+      b.sees("EL1", "read", IPA + 4n, { to: "EL1", esr: 0x9600_0021n });
+      b.sees("EL1", "read", IPA + 8n, END);
+    },
+  },
 ];
 
 /** "SP alignment checking". */

@@ -88,6 +88,26 @@ const virtual: Case[] = (
   },
 }));
 
+/** A virtual SError by HCR_EL2.VSE: reported as VSESR_EL2 says, and consumed. */
+const virtualSErrors: Case[] = [HCR.VSE | HCR.AMO, HCR.VSE, HCR.VSE | HCR.AMO | HCR.TGE].map((bits) => ({
+  name: `virtual SError, HCR_EL2 0x${bits.toString(16)}`,
+  run: (b) => {
+    resetGic(b);
+    b.program.msr("SCR_EL3", DEFAULTS.SCR_EL3);
+    for (const level of ["EL0", "EL1", "EL2"] as const) {
+      if (level === "EL1" && (bits & HCR.TGE) !== 0n) continue;
+      for (const unmask of [0, UNMASK.A]) {
+        b.set({ HCR_EL2: HCR.RW | bits, VSESR_EL2: 0x12_3456n });
+        b.program.clear();
+        b.program.step(`${level}, A ${unmask ? "clear" : "set"}`);
+        b.run(level, level === "EL0" ? [nop] : [mrs(0, "ISR_EL1"), nop], { pstate: unmask, registers: 1 });
+        b.program.mrs("HCR_EL2");
+        b.program.step("");
+      }
+    }
+  },
+}));
+
 /** Unmasking within a body: the interrupt comes before the next instruction. */
 const unmasking: Case[] = (
   [
@@ -475,6 +495,7 @@ const notWaiting: Case[] = (["EL1", "EL2", "EL3"] as const).map((level) => ({
 export const interruptCases: readonly Case[] = [
   ...routing,
   ...virtual,
+  ...virtualSErrors,
   ...unmasking,
   ...acknowledging,
   ...lists,

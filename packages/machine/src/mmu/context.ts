@@ -186,7 +186,7 @@ export class TranslationContext {
   stage1 = false;
   /** With stage 1 off, data is Device memory (else Normal: HCR_EL2.DC). */
   offDevice = false;
-  /** All data is Device memory and nothing can make it Normal: unaligned accesses fault, whatever SCTLR_ELx.A says. */
+  /** Stage 1 makes all data Device memory: unaligned accesses fault, whatever stage 2 and SCTLR_ELx.A say. */
   alignAlways = false;
   twoRanges = false;
   ranges: readonly [TableRange, TableRange] = [NO_RANGE, NO_RANGE];
@@ -227,7 +227,7 @@ export class TranslationContext {
     const hcr = key[11]!;
     this.stage1 = (key[1]! & SCTLR.M) !== 0 && !(this.regime === Regime.EL10 && stage1Forced(hcr));
     this.offDevice = (hcr & HCR.DC) === 0;
-    this.alignAlways = (key[1]! & SCTLR.M) === 0 && (hcr & (HCR.VM | HCR.DC)) === 0;
+    this.alignAlways = !this.stage1 && this.offDevice;
     this.twoRanges = this.regime === Regime.EL10 || this.regime === Regime.EL20;
     this.ownPas = this.state as Pas;
     this.sif = (key[10]! & SCR.SIF) !== 0;

@@ -194,7 +194,8 @@ export class Mmu {
       return undefined;
     }
     this.host = host;
-    if (!walker.device || context.alignAlways) this.fill(context, lo, hi, host, need);
+    // Stage 1's type decides alignment too, even where stage 2 forces another.
+    if (!(walker.device || walker.s1Device) || context.alignAlways) this.fill(context, lo, hi, host, need);
     return undefined;
   }
 
@@ -336,8 +337,12 @@ function isSameKey(a: Int32Array, b: Int32Array): boolean {
 }
 
 /**
- * Whether all data of the regime is Device memory now (stage 1 off, nothing to make it Normal): then an unaligned access
- * always faults, the engine checks it, and the TLB may hold the memory.
+ * Whether stage 1 of the regime makes all data Device memory now: it is off, and HCR_EL2.DC does not say otherwise. Then an
+ * unaligned access always faults, the engine checks it, and the TLB may hold the memory.
  */
-const isAlignAlways = (w: Int32Array, regime: Regime, sctlr: number): boolean =>
-  (sctlr & SCTLR.M) === 0 && !(regime === Regime.EL10 && (hcrLo(w) & (HCR.VM | HCR.DC)) !== 0);
+function isAlignAlways(w: Int32Array, regime: Regime, sctlr: number): boolean {
+  const off = (sctlr & SCTLR.M) === 0;
+  if (regime !== Regime.EL10) return off;
+  const hcr = hcrLo(w);
+  return (off || (hcr & HCR.TGE) !== 0) && (hcr & HCR.DC) === 0;
+}

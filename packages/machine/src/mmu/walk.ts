@@ -155,7 +155,7 @@ export class TableWalker {
       this.setOutput(dLo, dHi, level, lo);
       this.ipaPas = outputPas(context, dLo, tablePas);
       this.s1Device = context.device[(dLo >> 2) & 7] !== 0;
-      const alignment = this.stage1Alignment(context, level, unaligned);
+      const alignment = this.stage1Alignment(level, unaligned);
       if (alignment) return alignment;
       const ap = (noEl0 ? dLo & ~AP1 : dLo) | (readOnly ? AP2 : 0);
       this.s1Permissions = permissionsOf(context, ap, dHi | pxn | uxn, this.ipaPas);
@@ -178,13 +178,12 @@ export class TableWalker {
     this.s1Permissions = Permission.READ | Permission.WRITE | Permission.EXECUTE;
     this.s1Device = context.offDevice && (need & Permission.EXECUTE) === 0;
     this.s1Bits = 12;
-    return this.stage1Alignment(context, 0, unaligned);
+    return this.stage1Alignment(0, unaligned);
   }
 
-  /** Device memory takes aligned accesses only. With FWB, stage 2 may yet make it Normal: then `stage2` decides. */
-  private stage1Alignment(context: TranslationContext, level: number, unaligned: boolean): Fault | undefined {
-    if (!unaligned || !this.s1Device || (context.fwb && context.stage2)) return undefined;
-    return stage1Fault("alignment", level);
+  /** Device memory takes aligned accesses only; stage 1 decides without stage 2, FEAT_S2FWB or not. */
+  private stage1Alignment(level: number, unaligned: boolean): Fault | undefined {
+    return unaligned && this.s1Device ? stage1Fault("alignment", level) : undefined;
   }
 
   private setOutput(dLo: number, dHi: number, level: number, lo: number): void {

@@ -2,7 +2,7 @@
 import { R } from "../cpu/state.js";
 import { GPCCR_WRITABLE, GPTBR } from "../gpt.js";
 import { isCurrentBank } from "../pstate.js";
-import { Effect, type Encoding, OK, type Row, UNDEFINED } from "./row.js";
+import { Effect, type Encoding, OK, type Row, type Rule, UNDEFINED } from "./row.js";
 import { ecvEnabled, scxtnum, secureEl2, tcpac, tda } from "./rules.js";
 
 /** NV, NV1, NV2: nested virtualisation is not implemented. HCD is RES0 where EL3 exists. */
@@ -58,20 +58,26 @@ const el2Rows: readonly Row[] = [
 ];
 
 /** The EL1 registers that EL2 reaches as `_EL12` while their own names are EL2's. */
-const el12 = (name: string, [op0, , crn, crm, op2]: Encoding, effect: Effect = Effect.NONE): Row => ({
+const el12 = (
+  name: string,
+  [op0, , crn, crm, op2]: Encoding,
+  effect: Effect = Effect.NONE,
+  rules: readonly Rule[] = [],
+): Row => ({
   name: `${name}_EL12`,
   encoding: [op0, 5, crn, crm, op2],
   el: 2,
   alias: true,
   slot: `${name}_EL1` as "SCTLR_EL1",
   effect,
+  rules,
   ...(name === "VBAR" ? { mask: ~0x7ffn } : {}),
   ...(name === "SPSR" || name === "CONTEXTIDR" ? { mask: 0xffff_ffffn } : {}),
 });
 
 const el12Rows: readonly Row[] = [
   el12("SCTLR", [3, 0, 1, 0, 0], context),
-  el12("CPACR", [3, 0, 1, 0, 2]),
+  el12("CPACR", [3, 0, 1, 0, 2], Effect.NONE, [tcpac]),
   el12("TTBR0", [3, 0, 2, 0, 0], context),
   el12("TTBR1", [3, 0, 2, 0, 1], context),
   el12("TCR", [3, 0, 2, 0, 2], context),
@@ -86,6 +92,7 @@ const el12Rows: readonly Row[] = [
   el12("CNTKCTL", [3, 0, 14, 1, 0]),
   el12("SPSR", [3, 0, 4, 0, 0]),
   el12("ELR", [3, 0, 4, 0, 1]),
+  el12("SCXTNUM", [3, 0, 13, 0, 7], Effect.NONE, [scxtnum]),
 ];
 
 const el3Rows: readonly Row[] = [
