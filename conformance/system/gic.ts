@@ -2,14 +2,14 @@
 import type { Bench } from "./case.js";
 import { GICD, GICR, SGI_FRAME } from "./layout.js";
 
-export const GICR_WAKER = GICR + 0x14;
+const GICR_WAKER = GICR + 0x14;
 /** Offsets that the distributor and the redistributor's frame of SGIs and PPIs share; INTIDs 32 to 63 are the next word. */
 const GROUP = 0x080;
 const SET_ENABLE = 0x100;
 const CLEAR_ENABLE = 0x180;
-export const SET_PENDING = 0x200;
+const SET_PENDING = 0x200;
 const CLEAR_PENDING = 0x280;
-export const SET_ACTIVE = 0x300;
+const SET_ACTIVE = 0x300;
 const CLEAR_ACTIVE = 0x380;
 const PRIORITY = 0x400;
 const MODIFIER = 0xd00;
@@ -24,7 +24,7 @@ const SPI_WORD = SPI >> 5;
 export type Group = "group 0" | "group 1, Secure" | "group 1";
 
 /** Address of the register of `offset` for an interrupt, and its bit there. */
-export function bitOf(intid: number, offset: number): { readonly address: number; readonly bit: number } {
+function bitOf(intid: number, offset: number): { readonly address: number; readonly bit: number } {
   const address = intid < 32 ? SGI_FRAME + offset : GICD + offset + (intid >> 5) * 4;
   return { address, bit: (1 << (intid & 31)) >>> 0 };
 }
@@ -57,7 +57,7 @@ export function resetGic(b: Bench): void {
   for (let i = 0; i < 4; i++) program.msr(`ICH_LR${i}_EL2`, 0);
 }
 
-/** Puts an interrupt into a group, with a priority, enabled. */
+/** Puts an interrupt into a group, all others of its word into group 1; sets its priority; enables it. */
 export function configure(
   b: Bench,
   intid: number,
@@ -71,6 +71,17 @@ export function configure(
   if (group === "group 1, Secure") program.write32(bitOf(intid, MODIFIER).address, bit);
   if (priority !== undefined) program.write8(bitOf(intid, PRIORITY).address - (intid >> 5) * 4 + intid, priority);
   if (enabled) program.write32(bitOf(intid, SET_ENABLE).address, bit);
+}
+
+/** Everything that this file resets becomes group 0. */
+export function allGroup0(b: Bench): void {
+  for (const frame of [SGI_FRAME, GICD + SPI_WORD * 4]) b.program.write32(frame + GROUP, 0);
+}
+
+/** Makes an interrupt active, as an acknowledgement would. */
+export function activate(b: Bench, intid: number): void {
+  const { address, bit } = bitOf(intid, SET_ACTIVE);
+  b.program.write32(address, bit);
 }
 
 export function pend(b: Bench, intid: number): void {

@@ -33,7 +33,6 @@ export async function runQemu(program: Program, cpu: Cpu): Promise<BigUint64Arra
       ...["-M", "virt,secure=on,virtualization=on,gic-version=3", "-cpu", CPUS[cpu], "-m", `${RAM_SIZE >> 20}`],
       ...["-display", "none", "-serial", "none", "-monitor", "none", "-nic", "none", "-net", "none"],
       ...["-semihosting-config", "enable=on,target=native", "-kernel", image],
-      ...(process.env.SYSTEM_QEMU_OPTIONS?.split(" ") ?? []),
     ];
     await new Promise<void>((resolve, reject) =>
       execFile("qemu-system-aarch64", options, { cwd: folder, timeout: TIMEOUT_MS }, (error, stdout, stderr) =>

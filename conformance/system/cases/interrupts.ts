@@ -4,9 +4,9 @@
  */
 import { loadConstant } from "../../oracle/assemble.js";
 import { Random } from "../../oracle/random.js";
-import { type Bench, type Case, DEFAULTS, HCR, type Level, SCR, UNMASK } from "../case.js";
+import { type Case, DEFAULTS, HCR, type Level, SCR, UNMASK } from "../case.js";
 import { isb, mrs, msr, msrImmediate, nop, op } from "../encoding.js";
-import { configure, type Group, noteState, pend, resetGic, SPI } from "../gic.js";
+import { activate, allGroup0, configure, type Group, noteState, pend, resetGic, SPI } from "../gic.js";
 
 const LEVELS: readonly Level[] = ["EL0", "EL1", "EL1T", "EL2", "EL2T", "EL3", "EL3T"];
 
@@ -223,12 +223,10 @@ const acknowledging: Case[] = Array.from({ length: SEEDS }, (_, seed) => seed).f
         resetGic(b);
         for (const intid of [1, 2, 3, 7, 20, SPI, SPI + 1])
           configure(b, intid, {
-            group: group === 0 ? "group 0" : "group 1",
             priority: random.pick([0x80, 0x88, 0x90, 0xa0, 0xa0, 0xb0, 0xc0, 0xe0]),
             enabled: !random.oneIn(5),
           });
-        // Groups share words: what `configure` last wrote holds for its interrupt alone, so group 0 sets all at once.
-        if (group === 0) setGroup0(b);
+        if (group === 0) allGroup0(b);
         b.program.msr("SCR_EL3", DEFAULTS.SCR_EL3);
         for (const intid of [1, 2, 3, 7, 20, SPI, SPI + 1]) if (!random.oneIn(4)) pend(b, intid);
         const sequence = dialogue(random, group);
@@ -238,11 +236,6 @@ const acknowledging: Case[] = Array.from({ length: SEEDS }, (_, seed) => seed).f
     }),
   ),
 );
-
-function setGroup0(b: Bench): void {
-  configure(b, 1, { enabled: false });
-  for (const frame of [0x080a_0000 + 0x1_0000 + 0x80, 0x0800_0000 + 0x80 + (SPI >> 5) * 4]) b.program.write32(frame, 0);
-}
 
 /** List registers: random contents, a random dialogue of EL1 with the virtual interface, and what is left of them. */
 const lists: Case[] = Array.from({ length: SEEDS * 3 }, (_, seed) => ({
@@ -321,7 +314,7 @@ const hardware: Case[] = [0, 1].map((split) => ({
     resetGic(b);
     b.program.msr("SCR_EL3", DEFAULTS.SCR_EL3);
     configure(b, 27, {});
-    b.program.write32(0x080a_0000 + 0x1_0000 + 0x300, 1 << 27);
+    activate(b, 27);
     b.set({ HCR_EL2: HCR.RW | HCR.IMO | HCR.FMO });
     b.program.msr("ICH_VMCR_EL2", 0xff00_0003n | (split ? 1n << 9n : 0n));
     b.program.msr("ICH_LR0_EL2", 27n | (27n << 32n) | (0x80n << 48n) | (1n << 60n) | (1n << 61n) | (1n << 62n));
@@ -492,6 +485,20 @@ const notWaiting: Case[] = (["EL1", "EL2", "EL3"] as const).map((level) => ({
   },
 }));
 
+/** The same for a virtual interrupt, at EL1. */
+const notWaitingVirtual: Case[] = [HCR.VI, 0n].map((vi) => ({
+  name: `WFI at EL1 with a pending, masked virtual interrupt of ${vi ? "HCR_EL2.VI" : "a list register"}`,
+  run: (b) => {
+    resetGic(b);
+    b.program.msr("SCR_EL3", DEFAULTS.SCR_EL3);
+    b.set({ HCR_EL2: HCR.RW | HCR.IMO | HCR.FMO | vi });
+    b.program.msr("ICH_VMCR_EL2", 0xf800_0003n);
+    b.program.msr("ICH_LR0_EL2", vi ? 0n : 33n | (0x80n << 48n) | (1n << 60n) | (1n << 62n));
+    b.program.msr("ICH_HCR_EL2", 1);
+    b.run("EL1", [op("WFI"), mrs(2, "ISR_EL1")]);
+  },
+}));
+
 export const interruptCases: readonly Case[] = [
   ...routing,
   ...virtual,
@@ -507,4 +514,5 @@ export const interruptCases: readonly Case[] = [
   ...distances,
   ...waking,
   ...notWaiting,
+  ...notWaitingVirtual,
 ];
