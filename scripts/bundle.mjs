@@ -71,6 +71,8 @@ const node = await build({
   entryPoints: { cli: dist("cli.js"), index: dist("index.js") },
   platform: "node",
   target: "node20.19",
+  // A real dependency of the package: its licence (LGPL) wants it to stay replaceable.
+  external: ["openpgp"],
   splitting: true,
   chunkNames: "chunk-[hash]",
   // commander is CommonJS inside; an ES module bundle needs a `require` for Node's own modules.

@@ -45,8 +45,9 @@ export type Exit = Report["exit"];
   expect(run("node", ["-e", "import('./user.js').then((m) => console.log(m.realmPages))"]).trim()).toBe("0");
 });
 
-test("it installs nothing else", () => {
+test("it installs nothing else but the OpenPGP library, which is not bundled because of its licence", () => {
   const tree = JSON.parse(run("npm", ["ls", "--all", "--json"]));
   expect(Object.keys(tree.dependencies)).toEqual(["realmbox"]);
-  expect(tree.dependencies.realmbox.dependencies ?? {}).toEqual({});
+  expect(Object.keys(tree.dependencies.realmbox.dependencies)).toEqual(["openpgp"]);
+  expect(tree.dependencies.realmbox.dependencies.openpgp.dependencies ?? {}).toEqual({});
 });
