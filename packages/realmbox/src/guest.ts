@@ -12,6 +12,7 @@ import {
   type VmEnd,
 } from "@realmbox/vmm";
 import type { Box } from "./box.js";
+import { RealmAwareness } from "./realm-awareness.js";
 
 export interface GuestOptions {
   /** Name of the VMM's process; must differ between guests of one box. */
@@ -65,11 +66,13 @@ export class Guest {
   #started = false;
   /** The text that `run` waits for. */
   #awaited: string | undefined;
+  readonly #awareness: RealmAwareness | undefined;
 
   private constructor(box: Box, vm: VirtualMachine, input: InputQueue) {
     this.box = box;
     this.vm = vm;
     this.input = input;
+    if (vm.content.realm) this.#awareness = new RealmAwareness(box.machine, vm.content.ram.base);
   }
 
   /** Configures and builds; the first `run` starts the vCPUs. */
@@ -131,6 +134,8 @@ export class Guest {
     for (;;) {
       if (until.console !== undefined && this.#console.includes(until.console)) return { kind: "reached" };
       if (this.vm.end !== undefined) return this.vm.end;
+      const unaware = this.#awareness?.verdict;
+      if (unaware !== undefined) return { kind: "crash", why: unaware };
       if (until.condition?.()) return { kind: "reached" };
       if (until.cancelled?.()) return { kind: "cancelled" };
       if (machine.now >= last) return { kind: "limit" };

@@ -52,6 +52,8 @@ export function realmAbort(rmm: Rmm, rec: Rec): TrapOutcome {
   if (rd.isProtected(ipa)) {
     const { entry } = walk(rmm, rd, ipa, RTT_LEVEL_PAGE);
     if (rtteRipas(entry) === RmiRipas.EMPTY) {
+      if (rmm.trace?.wants("fault"))
+        rmm.emit("fault", "SEA to the Realm", { ipa, ripas: "EMPTY", pc: pe.r[R.ELR_EL2]! });
       injectSea(pe, esr, far);
       return "realm";
     }
