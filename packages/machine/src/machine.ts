@@ -5,6 +5,9 @@
  * The clock counts instructions retired by all PEs, and one for each exception taken, ERET, and SMC or ERET of native
  * firmware. Everything that happens at a time happens at its exact count, whatever the slices and limits of `run` are, so
  * the same inputs give the same run. A PE's BUDGET is its share of the clock until the next thing that is due.
+ *
+ * With a host clock (`MachineOptions.clock`) the machine's clock also jumps ahead, at the beginning of each slice, to the
+ * time that has passed outside: the counter shows real time to within a slice, and no two runs are alike.
  */
 import { EC, invariant, Pas, SecurityState } from "@realmbox/abi";
 import type { Board } from "./board/base.js";
@@ -52,12 +55,19 @@ const FRUITLESS_MAX = 64;
 /** SPI 5: where the FVP has its first UART. */
 const UART_INTID = 37;
 
+/** Time outside of the machine: monotonic, in milliseconds from any zero. */
+export interface HostClock {
+  now(): number;
+}
+
 export interface MachineOptions {
   readonly board: Board;
   /** The interpreter's WebAssembly bytes; generated from the instruction rows when absent. */
   readonly engine?: Uint8Array;
   /** Seed of RNDR. */
   readonly seed?: bigint;
+  /** What the counter follows; without it time is instructions alone, and runs repeat. */
+  readonly clock?: HostClock;
 }
 
 export type RunEnd =
@@ -98,7 +108,13 @@ export class Machine {
   /** Called when something from outside of `run` made a PE runnable. */
   wakeHook?: () => void;
 
+  /** Counts of the clock in a millisecond of the counter. */
+  readonly countsPerMs: number;
+
   private readonly engineBytes: Uint8Array | undefined;
+  private readonly hostClock: HostClock | undefined;
+  /** What the host clock showed when the machine's was 0. */
+  private hostZero = 0;
   private engine: Engine | undefined;
   /** Native firmware by Security state times four plus EL. */
   private readonly firmware = new Array<Firmware | undefined>(16).fill(undefined);
@@ -111,9 +127,11 @@ export class Machine {
   private running = false;
   private end: RunEnd | undefined;
 
-  constructor({ board, engine, seed = 0n }: MachineOptions) {
+  constructor({ board, engine, seed = 0n, clock }: MachineOptions) {
     this.board = board;
+    this.countsPerMs = (board.counterHz * board.instructionsPerTick) / 1000;
     this.engineBytes = engine;
+    this.hostClock = clock;
     this.memory = new PhysicalMemory(board);
     this.trace = new TraceBus(() => ({ at: this.now, pe: this.turn }));
     this.reports = new Reports({
@@ -179,6 +197,7 @@ export class Machine {
     this.turn = 0;
     this.sliceEnd = 0;
     this.end = undefined;
+    this.meetHostClock();
     for (const pe of this.pes) pe.reset();
     this.gic.reset();
     this.mmu.flushAll();
@@ -250,6 +269,7 @@ export class Machine {
     this.time = time;
     this.turn = turn;
     this.sliceEnd = sliceEnd;
+    this.meetHostClock();
     this.mmu.flushAll();
   }
 
@@ -358,9 +378,23 @@ export class Machine {
     pe.grant(0);
   }
 
+  /** From now on the host clock goes on from the machine's time. */
+  private meetHostClock(): void {
+    if (this.hostClock) this.hostZero = this.hostClock.now() - this.time / this.countsPerMs;
+  }
+
+  /** As much time has passed in the machine as outside, or more: it never goes back. */
+  private followHostClock(clock: HostClock): void {
+    const passed = Math.floor((clock.now() - this.hostZero) * this.countsPerMs);
+    if (passed > this.time) this.time = passed;
+  }
+
   /** Runs one PE to the end of its slice, or as far as the run goes. */
   private runSlice(pe: Processor, limitAt: number): void {
-    if (this.sliceEnd === 0) this.sliceEnd = this.time + SLICE;
+    if (this.sliceEnd === 0) {
+      if (this.hostClock) this.followHostClock(this.hostClock);
+      this.sliceEnd = this.time + SLICE;
+    }
     const { sliceEnd } = this;
     while (this.end === undefined) {
       const now = this.time + pe.spent;

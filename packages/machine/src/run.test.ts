@@ -5,18 +5,22 @@ import { type Assembler, assemble } from "../test-support/assembler.js";
 import { DRAM, machineAt, SCR_OF, testBoard, testEngine } from "../test-support/pe-at.js";
 import { instructionsAt, instructionsTotal } from "./counters.js";
 import { R } from "./cpu/state.js";
-import { Machine } from "./machine.js";
+import { type HostClock, Machine } from "./machine.js";
 import type { Pe } from "./pe.js";
 import { ERET, type Firmware, WFI } from "./slot.js";
 
 const RW = 1n << 31n;
 
 /** PEs at EL3 that run the program at address 0, X0 = index. */
-function machineWith(program: (a: Assembler) => void, options: { peCount?: number; seed?: bigint } = {}): Machine {
-  const { peCount = 1, seed } = options;
+function machineWith(
+  program: (a: Assembler) => void,
+  options: { peCount?: number; seed?: bigint; clock?: HostClock } = {},
+): Machine {
+  const { peCount = 1, seed, clock } = options;
   const machine = new Machine({
     board: testBoard({ peCount }),
     engine: testEngine(),
+    ...(clock === undefined ? {} : { clock }),
     ...(seed === undefined ? {} : { seed }),
   });
   machine.load(0n, assemble(program));
@@ -26,6 +30,17 @@ function machineWith(program: (a: Assembler) => void, options: { peCount?: numbe
     pe.r[R.X0] = BigInt(i);
   });
   return machine;
+}
+
+/** CNTHP's PPI, through GICD_CTLR, GICR_WAKER, GICR_IGROUPR0, GICR_ISENABLER0, then the CPU interface. */
+function enableTimerInterrupt(a: Assembler): void {
+  const board = testBoard();
+  const write = (address: bigint, value: number) => a.mov(10, address).mov(11, value).word(0xb900_014b);
+  write(board.gicd, 0x37);
+  write(board.gicr + 0x14n, 0);
+  write(board.gicr + 0x10080n, 0xffff_ffff);
+  write(board.gicr + 0x10100n, 1 << 26);
+  a.set("ICC_PMR_EL1", 0xff).set("SCR_EL3", SCR_OF[SecurityState.NON_SECURE]).set("ICC_IGRPEN1_EL1", 1);
 }
 
 describe("clock and counters", () => {
@@ -85,14 +100,7 @@ describe("waiting", () => {
   test("WFI wakes at the timer's exact count, masked", () => {
     const machine = machineWith((a) => {
       a.set("CNTHP_CVAL_EL2", 500).set("CNTHP_CTL_EL2", 1);
-      // Through GICD_CTLR, GICR_WAKER, GICR_IGROUPR0, GICR_ISENABLER0, then the CPU interface.
-      const board = testBoard();
-      const write = (address: bigint, value: number) => a.mov(10, address).mov(11, value).word(0xb900_014b);
-      write(board.gicd, 0x37);
-      write(board.gicr + 0x14n, 0);
-      write(board.gicr + 0x10080n, 0xffff_ffff);
-      write(board.gicr + 0x10100n, 1 << 26);
-      a.set("ICC_PMR_EL1", 0xff).set("SCR_EL3", SCR_OF[SecurityState.NON_SECURE]).set("ICC_IGRPEN1_EL1", 1);
+      enableTimerInterrupt(a);
       a.isb().wfi().mrs(1, "CNTPCT_EL0").mrs(2, "ICC_HPPIR1_EL1").set("CNTHP_CTL_EL2", 0).wfi();
     });
     expect(machine.run()).toMatchObject({ kind: "deadlock" });
@@ -128,6 +136,66 @@ describe("waiting", () => {
     machine.wakeHook = () => woken++;
     machine.setSpi(40, true);
     expect(woken).toBe(1);
+  });
+});
+
+describe("with a host clock", () => {
+  /** A host clock that stands until it is set. */
+  const host = (): { set: (ms: number) => void; clock: HostClock } => {
+    let time = 77_000;
+    return { set: (ms) => void (time = 77_000 + ms), clock: { now: () => time } };
+  };
+
+  test("the counter shows the time that has passed outside, to within a slice", () => {
+    const { set, clock } = host();
+    const machine = machineWith((a) => a.mrs(1, "CNTPCT_EL0").loop(), { clock });
+    const { counterHz } = machine.board;
+    set(5);
+    machine.run({ instructions: 1000 });
+    set(7.5);
+    machine.run({ instructions: 20_000 });
+    expect(machine.ticks - 0.0075 * counterHz).toBeGreaterThanOrEqual(0);
+    expect(machine.ticks - 0.0075 * counterHz).toBeLessThan(0.0001 * counterHz);
+  });
+
+  test("a timer fires when its time has come outside; idle time is not skipped", () => {
+    const { set, clock } = host();
+    const machine = machineWith(
+      (a) => {
+        a.set("CNTHP_CVAL_EL2", 1_000_000).set("CNTHP_CTL_EL2", 1);
+        enableTimerInterrupt(a);
+        a.isb().wfi().mrs(1, "CNTPCT_EL0").set("CNTHP_CTL_EL2", 0).wfi();
+      },
+      { clock },
+    );
+    machine.externalSources = 1;
+    expect(machine.run()).toEqual({ kind: "idle", deadline: 10 * machine.countsPerMs });
+    set(9.9);
+    expect(machine.run()).toMatchObject({ kind: "idle" });
+    expect(machine.pes[0]!.r[R.X0 + 1]).toBe(0n);
+    set(10.25);
+    expect(machine.run()).toEqual({ kind: "idle", deadline: undefined });
+    expect(Number(machine.pes[0]!.r[R.X0 + 1])).toBeCloseTo(1_025_000, -3);
+  });
+
+  test("time never goes back, and goes on from a snapshot's", () => {
+    const { set, clock } = host();
+    const program = (a: Assembler) => void a.wfi().loop();
+    const machine = machineWith(program, { clock });
+    machine.externalSources = 1;
+    machine.advance(20 * machine.countsPerMs);
+    set(12);
+    machine.run();
+    expect(machine.now / machine.countsPerMs).toBeCloseTo(20);
+    set(21);
+    machine.run();
+    expect(machine.now / machine.countsPerMs).toBeCloseTo(21);
+    const snapshot = machine.snapshot();
+    set(1000);
+    machine.restore(snapshot);
+    set(1003);
+    machine.run();
+    expect(machine.now / machine.countsPerMs).toBeCloseTo(24);
   });
 });
 
