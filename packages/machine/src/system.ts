@@ -6,6 +6,7 @@
  * Each handler gets the PE with PC at the instruction and answers with a HostReply; see `EngineHost` for who counts.
  */
 import { EC } from "@realmbox/abi";
+import { rowOf } from "./cpu/disassemble.js";
 import { HostReply } from "./cpu/engine.js";
 import { R } from "./cpu/state.js";
 import {
@@ -19,14 +20,15 @@ import {
   takeSync,
   takeUndefined,
 } from "./exceptions.js";
+import { takeFpTrap } from "./fp-access.js";
 import type { Machine } from "./machine.js";
 import type { Processor } from "./processor.js";
 import { setPstate } from "./pstate.js";
 import { executeSys } from "./sys-instructions.js";
-import { Effect } from "./sysreg/row.js";
+import { Effect, type FpTrap } from "./sysreg/row.js";
 import { el0Target, isHostMode, SCTLR_EL0, sctlrForEl0 } from "./sysreg/rules.js";
 import { trapEsr } from "./sysreg/system-registers.js";
-import { EVENT_LO, HCR, PSTATE, PSTATE_LO, SCR, SCR_LO } from "./words.js";
+import { EVENT_LO, FP_TRAP_LO, HCR, PSTATE, PSTATE_LO, SCR, SCR_LO } from "./words.js";
 
 /** ISS of a trapped WFI or WFE: CV = 1, COND = 0xE, TI. */
 const WFX_ISS = 0x1e0_0000;
@@ -45,7 +47,9 @@ export function executeSystem(machine: Machine, pe: Processor, insn: number): nu
   }
   if (top === 0xd4) return afterException(pe, generateException(machine, pe, insn));
   if (insn === 0xd69f_03e0) return eret(machine, pe);
-  takeUndefined(pe);
+  const trap = pe.w[FP_TRAP_LO]!;
+  if (trap !== 0 && rowOf(insn)?.fp) takeFpTrap(pe, trap as FpTrap);
+  else takeUndefined(pe);
   return afterException(pe, HostReply.JUMP);
 }
 

@@ -90,12 +90,12 @@ export interface EngineHost {
    */
   fetch(base: number): number;
   /**
-   * A data read of `size` bytes (1 to 16) that missed. Returns the host address that holds the value (the page itself,
+   * A data read of `size` bytes (1 to 64) that missed. Returns the host address that holds the value (the page itself,
    * or SCRATCH0), or 0 when an exception has been taken. `insn` is the instruction word, for the syndrome.
    */
   load(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number;
   /**
-   * A data write that missed. The data, up to 16 bytes, are in SCRATCH0 and SCRATCH1. Performs the whole store and
+   * A data write that missed. The data, up to 64 bytes, are in SCRATCH0 and the slots after it. Performs the whole store and
    * returns 1, or 0 when an exception has been taken (and nothing was stored).
    */
   store(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number;

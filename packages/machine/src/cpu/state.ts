@@ -31,14 +31,13 @@ const ENGINE = [
   "TLB_READ", // i32: host address of the current context's data-read entries
   "TLB_WRITE", // i32: ... data-write entries
   "TLB_FETCH", // i32: ... instruction entries
-  "SCRATCH0", // 16 bytes through which slow-path accesses pass their data
-  "SCRATCH1",
+  ...range("SCRATCH", 8), // 64 bytes through which slow-path accesses pass their data
   "ALIGN_CHECK", // i32: 1 when SCTLR_ELx.A of the current regime is set
   "SP_CHECK", // i32: 1 when SP alignment is checked at the current EL (SCTLR_ELx.SA, SA0)
   "EVENT", // i32: the event register (WFE, SEV)
   "ATTENTION", // i32: non-zero asks the engine to leave at the next instruction boundary
   "BUDGET_HELD", // i32: the engine's own, 0 outside `run`
-  "ENGINE_SPARE1",
+  "FP_TRAP", // i32: non-zero when FP and SIMD instructions trap at the current EL: they go to the host
   "ENGINE_SPARE2",
   "ENGINE_SPARE3",
 ] as const;

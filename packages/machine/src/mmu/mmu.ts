@@ -12,12 +12,14 @@ import { invariant } from "@realmbox/abi";
 import { TLB_ENTRIES, TLB_SIZE } from "../cpu/engine.js";
 import { hcrHi, hcrLo } from "../exceptions.js";
 import type { Fault } from "../fault.js";
+import { fpTrap } from "../fp-access.js";
 import { GPC_OK, gpcFault } from "../gpt.js";
 import type { Machine } from "../machine.js";
 import { NO_FRAME, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
 import type { Processor } from "../processor.js";
 import {
   ALIGN_CHECK_LO,
+  FP_TRAP_LO,
   HCR,
   HCR_H,
   PSTATE,
@@ -110,6 +112,11 @@ export class Mmu {
     this.setChecks(pe);
   }
 
+  /** A register has changed that only `setChecks` reads: the translation context stays. */
+  checksChanged(pe: Processor): void {
+    if (!pe.firmware) this.setChecks(pe);
+  }
+
   /** Lets the engine use the arrays of a context, or the empty one. */
   private install({ w }: Processor, context: TranslationContext | undefined): void {
     const { emptyTlb } = this.memory;
@@ -118,12 +125,13 @@ export class Mmu {
     w[TLB_FETCH_LO] = context ? context.fetch : emptyTlb;
   }
 
-  /** Which alignment the engine checks at the current EL. */
+  /** Which alignment the engine checks at the current EL, and whether FP and SIMD trap there. */
   private setChecks({ w }: Processor): void {
     const el = (w[PSTATE_LO]! >> 2) & 3;
     const regime = regimeOf(w, el);
     const sctlr = sctlrOf(w, regime);
     w[ALIGN_CHECK_LO] = (sctlr & SCTLR.A) !== 0 || isAlignAlways(w, regime, sctlr) ? 1 : 0;
+    w[FP_TRAP_LO] = fpTrap(w, el);
     w[SP_CHECK_LO] = (sctlr & (el === 0 ? SCTLR.SA0 : SCTLR.SA)) !== 0 ? 1 : 0;
   }
 

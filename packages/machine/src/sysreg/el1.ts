@@ -10,6 +10,7 @@ import { CTR, DCZID, ID_REGISTERS, MIDR } from "./id.js";
 import { Effect, OK, type Row, type Rule, UNDEFINED } from "./row.js";
 import {
   el0Needs,
+  fpAccess,
   SCTLR_EL0,
   sctlrForEl0,
   scxtnum,
@@ -70,6 +71,11 @@ const pstateField = (mask: number): Pick<Row, "read" | "write" | "effect"> => ({
 
 const PSTATE_DIT = 1 << 24;
 
+/** AHP, DN, FZ, RMode: no trapped exceptions, no half precision, no AArch32 vectors. DDI 0487, "FPCR". */
+const FPCR_WRITABLE = 0x07c0_0000n;
+/** QC, IDC, IXC, UFC, OFC, DZC, IOC. DDI 0487, "FPSR". */
+const FPSR_WRITABLE = 0x0800_009fn;
+
 const specialRows: readonly Row[] = [
   {
     name: "CurrentEL",
@@ -102,6 +108,8 @@ const specialRows: readonly Row[] = [
   },
   { name: "PAN", encoding: [3, 0, 4, 2, 3], el: 1, ...pstateField(PSTATE.PAN), effect: Effect.CONTEXT },
   { name: "DIT", encoding: [3, 3, 4, 2, 5], el: 0, ...pstateField(PSTATE_DIT) },
+  { name: "FPCR", encoding: [3, 3, 4, 4, 0], el: 0, rules: [fpAccess], mask: FPCR_WRITABLE },
+  { name: "FPSR", encoding: [3, 3, 4, 4, 1], el: 0, rules: [fpAccess], mask: FPSR_WRITABLE },
   { name: "SP_EL0", encoding: [3, 0, 4, 1, 0], el: 1, rules: [notSelected] },
   { name: "ELR_EL1", encoding: [3, 0, 4, 0, 1], el: 1, e2h: "ELR_EL2" },
   { name: "SPSR_EL1", encoding: [3, 0, 4, 0, 0], el: 1, e2h: "SPSR_EL2", mask: 0xffff_ffffn },
@@ -136,7 +144,7 @@ const vm = virtualMemory;
 const controlRows: readonly Row[] = [
   { name: "SCTLR_EL1", encoding: [3, 0, 1, 0, 0], el: 1, rules: vm, e2h: "SCTLR_EL2", effect: Effect.CONTEXT },
   { name: "ACTLR_EL1", encoding: [3, 0, 1, 0, 1], el: 1, rules: [tacr] },
-  { name: "CPACR_EL1", encoding: [3, 0, 1, 0, 2], el: 1, rules: [tcpac], e2h: "CPTR_EL2" },
+  { name: "CPACR_EL1", encoding: [3, 0, 1, 0, 2], el: 1, rules: [tcpac], e2h: "CPTR_EL2", effect: Effect.FP_ACCESS },
   { name: "TTBR0_EL1", encoding: [3, 0, 2, 0, 0], el: 1, rules: vm, e2h: "TTBR0_EL2", effect: Effect.CONTEXT },
   { name: "TTBR1_EL1", encoding: [3, 0, 2, 0, 1], el: 1, rules: vm, e2h: "TTBR1_EL2", effect: Effect.CONTEXT },
   { name: "TCR_EL1", encoding: [3, 0, 2, 0, 2], el: 1, rules: vm, e2h: "TCR_EL2", effect: Effect.CONTEXT },

@@ -24,7 +24,7 @@ const el2Rows: readonly Row[] = [
   { name: "AFSR1_EL2", encoding: [3, 4, 5, 1, 1], el: 2 },
   { name: "AMAIR_EL2", encoding: [3, 4, 10, 3, 0], el: 2 },
   { name: "MDCR_EL2", encoding: [3, 4, 1, 1, 1], el: 2, rules: [tda], mask: 0xffff_ffffn },
-  { name: "CPTR_EL2", encoding: [3, 4, 1, 1, 2], el: 2, rules: [tcpac] },
+  { name: "CPTR_EL2", encoding: [3, 4, 1, 1, 2], el: 2, rules: [tcpac], effect: Effect.FP_ACCESS },
   { name: "HSTR_EL2", encoding: [3, 4, 1, 1, 3], el: 2 },
   { name: "TTBR0_EL2", encoding: [3, 4, 2, 0, 0], el: 2, effect: context },
   { name: "TTBR1_EL2", encoding: [3, 4, 2, 0, 1], el: 2, effect: context },
@@ -77,7 +77,7 @@ const el12 = (
 
 const el12Rows: readonly Row[] = [
   el12("SCTLR", [3, 0, 1, 0, 0], context),
-  el12("CPACR", [3, 0, 1, 0, 2], Effect.NONE, [tcpac]),
+  el12("CPACR", [3, 0, 1, 0, 2], Effect.FP_ACCESS, [tcpac]),
   el12("TTBR0", [3, 0, 2, 0, 0], context),
   el12("TTBR1", [3, 0, 2, 0, 1], context),
   el12("TCR", [3, 0, 2, 0, 2], context),
@@ -103,7 +103,7 @@ const el3Rows: readonly Row[] = [
   { name: "AFSR0_EL3", encoding: [3, 6, 5, 1, 0], el: 3 },
   { name: "AFSR1_EL3", encoding: [3, 6, 5, 1, 1], el: 3 },
   { name: "AMAIR_EL3", encoding: [3, 6, 10, 3, 0], el: 3 },
-  { name: "CPTR_EL3", encoding: [3, 6, 1, 1, 2], el: 3 },
+  { name: "CPTR_EL3", encoding: [3, 6, 1, 1, 2], el: 3, effect: Effect.FP_ACCESS },
   { name: "MDCR_EL3", encoding: [3, 6, 1, 3, 1], el: 3 },
   { name: "TTBR0_EL3", encoding: [3, 6, 2, 0, 0], el: 3, effect: context },
   { name: "TCR_EL3", encoding: [3, 6, 2, 0, 2], el: 3, effect: context },

@@ -15,7 +15,11 @@ export const encodingKey = ([op0, op1, crn, crm, op2]: Encoding): number =>
 /** What an access meets: nothing, the UNDEFINED exception, or a trap with EC 0x18 to an EL. */
 export const OK = 0;
 export const UNDEFINED = -1;
-export type Check = typeof OK | typeof UNDEFINED | 1 | 2 | 3;
+export type Check = typeof OK | typeof UNDEFINED | 1 | 2 | 3 | FpTrap;
+
+/** FP and SIMD are disabled: EC 0x07 to an EL, or EC 0 to EL2 (from an EL0 without an EL1 that could have enabled them). */
+export const FP_TRAP = { EL1: 4, EL2: 5, EL3: 6, UNKNOWN_EL2: 7 } as const;
+export type FpTrap = (typeof FP_TRAP)[keyof typeof FP_TRAP];
 
 /** A condition under which an access is refused; the first refusal counts. Called with the EL of the access. */
 export type Rule = (pe: Processor, el: number, write: boolean) => Check;
@@ -29,6 +33,8 @@ export const Effect = {
   SIGNALS: 2,
   /** Timers. */
   TIMER: 3,
+  /** Whether FP and SIMD trap at the current EL. */
+  FP_ACCESS: 5,
   /** The Security state below EL3, routing, traps: everything. */
   WORLD: 4,
 } as const;

@@ -5,6 +5,7 @@
  */
 import { R } from "../cpu/state.js";
 import { el2Enabled, hcrHi, hcrLo } from "../exceptions.js";
+import { fpTrap } from "../fp-access.js";
 import type { Processor } from "../processor.js";
 import { HCR, HCR_H, HCR_HI, SCR, SCR_LO } from "../words.js";
 import { type Check, OK, type Rule, UNDEFINED } from "./row.js";
@@ -102,6 +103,9 @@ export const tcpac: Rule = ({ w }, el) => {
   if (el === 1 && el2Enabled(w) && (w[CPTR_EL2_LO]! & TCPAC) !== 0) return 2;
   return el < 3 && (w[CPTR_EL3_LO]! & TCPAC) !== 0 ? 3 : OK;
 };
+
+/** FPCR and FPSR, as the instructions: they trap with EC 0x07. */
+export const fpAccess: Rule = ({ w }, el) => fpTrap(w, el);
 
 /** CNTPOFF_EL2 at EL2 needs SCR_EL3.ECVEn. */
 export const ecvEnabled: Rule = ({ w }, el) => (el === 2 && (w[SCR_LO]! & SCR.ECVEN) === 0 ? 3 : OK);

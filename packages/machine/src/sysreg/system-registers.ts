@@ -9,13 +9,14 @@ import { EC, invariant, sysregIss } from "@realmbox/abi";
 import { HostReply } from "../cpu/engine.js";
 import { R, type RegName } from "../cpu/state.js";
 import { hcrHi, hcrLo, isInterruptDue, makeEsr, takeSync, takeUndefined } from "../exceptions.js";
+import { takeFpTrap } from "../fp-access.js";
 import { GIC_REGISTERS, type GicRegister, virtualName } from "../gic/index.js";
 import type { Machine } from "../machine.js";
 import type { Processor } from "../processor.js";
 import { HCR, HCR_H } from "../words.js";
 import { EL1_ROWS } from "./el1.js";
 import { EL2_EL3_ROWS } from "./el2-el3.js";
-import { type Check, Effect, encodingKey, OK, type Row, UNDEFINED } from "./row.js";
+import { type Check, Effect, encodingKey, type FpTrap, OK, type Row, UNDEFINED } from "./row.js";
 import { TIMER_ROWS } from "./timer-rows.js";
 
 /** A row ready for use: every access is two calls. */
@@ -85,7 +86,8 @@ export class SystemRegisters {
     const check = register.check(pe, el, !isRead);
     if (check !== OK) {
       if (check === UNDEFINED) takeUndefined(pe);
-      else takeSync(pe, check, trapEsr(insn));
+      else if (check > 3) takeFpTrap(pe, check as FpTrap);
+      else takeSync(pe, check as 1 | 2 | 3, trapEsr(insn));
       return HostReply.JUMP;
     }
     if (isRead) {
@@ -111,6 +113,9 @@ export class SystemRegisters {
         if (!isInterruptDue(pe, this.machine.gic.lines(pe))) return HostReply.NEXT;
         pe.completeInstruction();
         return HostReply.LEAVE;
+      case Effect.FP_ACCESS:
+        pe.machine.mmu.checksChanged(pe);
+        return HostReply.NEXT;
       case Effect.WORLD:
         pe.account();
         pe.levelChanged();

@@ -5,7 +5,7 @@
 import { invariant } from "@realmbox/abi";
 import { Access } from "../engine.js";
 import { FlagKind } from "../flags.js";
-import type { Context, DataAccess, TableName } from "../rows/context.js";
+import type { Context, DataAccess, TableName, VectorRegister } from "../rows/context.js";
 import {
   add,
   and,
@@ -25,9 +25,11 @@ import {
   zext,
 } from "../rows/expr.js";
 import type { FieldPlace, Row } from "../rows/row.js";
+import { extractLane } from "../rows/vector.js";
 import { offsetOf, R } from "../state.js";
 import type { CodeWriter, Label, Op } from "../wasm/code.js";
 import type { Candidate } from "./decode.js";
+import type { DeclaredFunction } from "./functions.js";
 import { emitCondition, lastPage, Slow, tlbEntry } from "./helpers.js";
 import { TABLES } from "./tables.js";
 
@@ -37,6 +39,8 @@ export interface Helpers {
   readonly access: number;
   /** (base, code) → 0 or 1: `emitCondition` as a function. */
   readonly condition: number;
+  /** Those that rows call by name. */
+  readonly named: ReadonlyMap<string, DeclaredFunction>;
 }
 
 /** Byte offset of slot 31 within the register file. */
@@ -44,10 +48,14 @@ const SLOT_31 = 31 * 8;
 const XZR = offsetOf("XZR");
 invariant(R.X0 === 0 && R.XZR === 31 && R.SP === 32, "the state begins with X0..X30, XZR, SP");
 
-/** i32 and i64 locals of one function, reused by every handler in it. */
+/** Byte offset of V0: sixteen bytes each. */
+const V0 = offsetOf("V0");
+const VECTOR_BYTES = 16;
+
+/** Locals of one function, reused by every handler in it. */
 export class TemporaryPool {
-  private readonly locals: Record<ExprType, number[]> = { i32: [], i64: [] };
-  private readonly used: Record<ExprType, number> = { i32: 0, i64: 0 };
+  private readonly locals: Record<ExprType, number[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  private readonly used: Record<ExprType, number> = { i32: 0, i64: 0, f32: 0, f64: 0, v128: 0 };
   private readonly code: CodeWriter;
 
   constructor(code: CodeWriter) {
@@ -60,8 +68,7 @@ export class TemporaryPool {
   }
 
   release(): void {
-    this.used.i32 = 0;
-    this.used.i64 = 0;
+    for (const type of Object.keys(this.used) as ExprType[]) this.used[type] = 0;
   }
 }
 
@@ -199,6 +206,111 @@ abstract class InterpreterContext implements Context {
     return this.load(op, type, shl(index, log2), address, log2);
   }
 
+  // Vector registers
+
+  /** What an FP or SIMD instruction begins with: it is the host's where it traps. */
+  checkFpAccess(): void {
+    const { code } = this;
+    emit(code, this.load("i32_load", "i32", this.state(), offsetOf("FP_TRAP"), 2));
+    code.if();
+    this.system();
+    code.end();
+  }
+
+  /** Address of a vector register less V0. */
+  private vectorAddress(r: VectorRegister): Expr {
+    const place = r.op === "leaf" && "lo" in r ? (r as Field) : undefined;
+    if (!place) return add(this.state(), shl(and(r, 31), 4));
+    const { lo, width } = place;
+    const shifted = lo >= 4 ? shrU(this.word(), lo - 4) : shl(this.word(), 4 - lo);
+    return add(this.state(), and(shifted, (2 ** width - 1) * VECTOR_BYTES));
+  }
+
+  vector(n: VectorRegister, q = 1): Expr {
+    const address = this.vectorAddress(n);
+    return leaf("v128", (code) => {
+      emit(code, address);
+      code.simdMemory(q ? "v128_load" : "v128_load64_zero", V0, 3);
+    });
+  }
+
+  setVector(d: VectorRegister, value: Expr, q = 1): void {
+    invariant(value.type === "v128", "a vector register takes a vector");
+    if (!q) {
+      this.setScalar(8, d, extractLane(3, value, 0));
+      return;
+    }
+    emit(this.code, this.vectorAddress(d));
+    emit(this.code, value);
+    this.code.simdMemory("v128_store", V0, 3);
+  }
+
+  scalar(bytes: number, n: VectorRegister): Expr {
+    return this.lane(bytes, n, 0);
+  }
+
+  setScalar(bytes: number, d: VectorRegister, value: Expr): void {
+    invariant(value.type === (bytes === 8 ? "i64" : "i32"), "a scalar has the type of its size", bytes);
+    const address = this.vectorAddress(d);
+    const wide = bytes === 8 ? value : zext(bytes === 4 ? value : and(value, 2 ** (8 * bytes) - 1));
+    this.store("i64_store", address, wide, V0, 3);
+    this.store("i64_store", address, i64(0), V0 + 8, 3);
+  }
+
+  private laneAddress(bytes: number, r: VectorRegister, index: Expr | number): { address: Expr; offset: number } {
+    const address = this.vectorAddress(r);
+    if (typeof index === "number") return { address, offset: V0 + index * bytes };
+    return { address: add(address, shl(index, Math.log2(bytes))), offset: V0 };
+  }
+
+  lane(bytes: number, n: VectorRegister, index: Expr | number, signed = false): Expr {
+    const { address, offset } = this.laneAddress(bytes, n, index);
+    return this.peek(address, bytes, bytes === 8 ? "i64" : "i32", { signed, offset });
+  }
+
+  setLane(bytes: number, d: VectorRegister, index: Expr | number, value: Expr): void {
+    const { address, offset } = this.laneAddress(bytes, d, index);
+    this.poke(address, bytes, value, offset);
+  }
+
+  fpcr(): Expr {
+    return this.load("i32_load", "i32", this.state(), offsetOf("FPCR"), 2);
+  }
+
+  raiseFpsr(bits: Expr): void {
+    const fpsr = offsetOf("FPSR");
+    this.store("i32_store", this.state(), or(this.load("i32_load", "i32", this.state(), fpsr, 2), bits), fpsr, 2);
+  }
+
+  helper(name: string, result: ExprType, ...args: readonly Expr[]): Expr {
+    const found = this.helpers.named.get(name);
+    invariant(found !== undefined, "a helper function has this name", name);
+    const { index, definition } = found;
+    const given = args.map(({ type }) => type).join();
+    invariant(definition.params.join() === given && definition.result === result, "a helper is well typed", name);
+    return leaf(result, (code) => {
+      code.localGet(this.base_);
+      for (const arg of args) emit(code, arg);
+      code.call(index);
+    });
+  }
+
+  repeat(count: number, body: (i: Expr) => void): void {
+    const { code } = this;
+    const local = this.pool.take("i32");
+    code.i32(0);
+    code.localSet(local);
+    const again = code.loop();
+    const i = leaf("i32", (into) => into.localGet(local));
+    body(i);
+    emit(code, add(i, 1));
+    code.localTee(local);
+    code.i32(count);
+    code.op("i32_lt_u");
+    code.brIf(again);
+    code.end();
+  }
+
   // Flags
 
   /** 32-bit operands shifted up give the flags of the 32-bit operation. */
@@ -321,12 +433,29 @@ abstract class InterpreterContext implements Context {
   }
 
   peek(host: Expr, size: number, type: ExprType, options: { signed?: boolean; offset?: number } = {}): Expr {
+    if (type === "v128") {
+      const load = size === 16 ? "v128_load" : size === 8 ? "v128_load64_zero" : "v128_load32_zero";
+      return leaf("v128", (code) => {
+        emit(code, host);
+        code.simdMemory(load, options.offset ?? 0);
+      });
+    }
     const op =
       size === (type === "i64" ? 8 : 4) ? `${type}_load` : `${type}_load${size * 8}_${options.signed ? "s" : "u"}`;
     return this.load(op as keyof typeof Op, type, host, options.offset ?? 0, 0);
   }
 
   poke(host: Expr, size: number, value: Expr, offset = 0): void {
+    if (value.type === "v128") {
+      if (size === 8) this.store("i64_store", host, extractLane(3, value, 0), offset, 0);
+      else {
+        invariant(size === 16, "a vector is stored whole or by its low half", size);
+        emit(this.code, host);
+        emit(this.code, value);
+        this.code.simdMemory("v128_store", offset);
+      }
+      return;
+    }
     const op = size === (value.type === "i64" ? 8 : 4) ? `${value.type}_store` : `${value.type}_store${size * 8}`;
     this.store(op as keyof typeof Op, host, value, offset, 0);
   }

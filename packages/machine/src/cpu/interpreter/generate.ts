@@ -34,6 +34,7 @@ import { CodeWriter, type Label } from "../wasm/code.js";
 import { ModuleWriter } from "../wasm/module.js";
 import { Called, CalledContext, type Helpers, LoopContext, type LoopSites, TemporaryPool } from "./context.js";
 import { type DecodeTable, decodeTable, type Handler } from "./decode.js";
+import { defineHelpers } from "./functions.js";
 import { emitCondition, type HostFunctions, slowAccess, tlbEntry } from "./helpers.js";
 import { Statements } from "./statements.js";
 import { constantTables, DECODE_TABLE, nonZeroRuns } from "./tables.js";
@@ -75,7 +76,9 @@ function emitHandler(
       code.op("i32_eq");
       code.if();
     }
-    row.sem(context, context.fields(row, shape));
+    const fields = context.fields(row, shape);
+    if (row.fp) context.checkFpAccess();
+    row.sem(context, fields);
     next();
     if (compared) code.end();
     else return;
@@ -249,6 +252,7 @@ export function generateInterpreter(): Uint8Array {
   const helpers: Helpers = {
     access: module.declare({ params: [I, L, I, I, L, I], results: [I] }),
     condition: module.declare({ params: [I, I], results: [I] }),
+    named: defineHelpers(module),
   };
 
   const access = new CodeWriter(6);

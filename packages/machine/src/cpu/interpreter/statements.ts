@@ -1,5 +1,5 @@
 /** Statements over expression nodes, for the parts of the interpreter that are not instructions. */
-import { type Expr, type ExprType, emit, leaf } from "../rows/expr.js";
+import { type Expr, type ExprType, emit, type IntType, leaf } from "../rows/expr.js";
 import { offsetOf, type RegName } from "../state.js";
 import type { CodeWriter, Label } from "../wasm/code.js";
 
@@ -34,7 +34,7 @@ export class Statements {
   }
 
   /** A register of the state: its low half, or all of it. */
-  load(name: RegName, type: ExprType = "i32"): Expr {
+  load(name: RegName, type: IntType = "i32"): Expr {
     return leaf(type, (code) => {
       code.localGet(this.base);
       code.memory(`${type}_load`, offsetOf(name), 2);
@@ -44,11 +44,11 @@ export class Statements {
   store(name: RegName, value: Expr): void {
     this.code.localGet(this.base);
     emit(this.code, value);
-    this.code.memory(`${value.type}_store`, offsetOf(name), 2);
+    this.code.memory(`${value.type as IntType}_store`, offsetOf(name), 2);
   }
 
   /** An aligned load from anywhere. */
-  loadAt(address: Expr, type: ExprType, offset = 0): Expr {
+  loadAt(address: Expr, type: IntType, offset = 0): Expr {
     return leaf(type, (code) => {
       emit(code, address);
       code.memory(`${type}_load`, offset, 2);

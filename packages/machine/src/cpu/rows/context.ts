@@ -14,7 +14,7 @@ import type { Expr, ExprType, Field } from "./expr.js";
 
 /** A data access. */
 export interface DataAccess {
-  /** Bytes of the whole access: 1 to 16. */
+  /** Bytes of the whole access: 1 to 64. */
   readonly size: number;
   /** Alignment that SCTLR_ELx.A asks for, bytes; the default is `size`. Pairs have their element's. */
   readonly align?: number;
@@ -24,6 +24,9 @@ export interface DataAccess {
 
 /** Names of the tables in the engine's part of the memory. */
 export type TableName = "bitmask" | "crc32" | "crc32c";
+
+/** A vector register: a field of five bits, or a node whose low five bits are its number. */
+export type VectorRegister = Expr;
 
 export interface Context {
   // Registers
@@ -45,6 +48,28 @@ export interface Context {
   /** An entry of a table: i64 of "bitmask", i32 of the CRC tables. */
   table(name: TableName, index: Expr): Expr;
 
+  // Vector registers. Rows that use them say `fp: true`.
+  /** Vn; with `q` 0 its low half, zeros above. */
+  vector(n: VectorRegister, q?: number): Expr;
+  /** Vd = `value` (v128); with `q` 0 its low half, zeros above. */
+  setVector(d: VectorRegister, value: Expr, q?: number): void;
+  /** The low 1, 2, 4 (zero extended to i32) or 8 (i64) bytes of Vn: Bn, Hn, Sn, Dn. */
+  scalar(bytes: number, n: VectorRegister): Expr;
+  /** The same as a write: the rest of the register becomes zero. */
+  setScalar(bytes: number, d: VectorRegister, value: Expr): void;
+  /** Lane `index` (i32) of Vn, typed as `scalar`; sign extended when `signed`. The index must be within the register. */
+  lane(bytes: number, n: VectorRegister, index: Expr | number, signed?: boolean): Expr;
+  /** The same as a write; the rest of the register stays. */
+  setLane(bytes: number, d: VectorRegister, index: Expr | number, value: Expr): void;
+  /** FPCR (i32). */
+  fpcr(): Expr;
+  /** FPSR |= `bits` (i32): cumulative flags. */
+  raiseFpsr(bits: Expr): void;
+  /** Calls a function of the interpreter's module (interpreter/functions.ts) by its name, with its parameters after `base`. */
+  helper(name: string, result: ExprType, ...args: readonly Expr[]): Expr;
+  /** `body` for i = 0 to `count` - 1, in order, as one loop. */
+  repeat(count: number, body: (i: Expr) => void): void;
+
   // Flags
   /** NZCV of a - b, a + b, or of the logical result a. Operands are i32 or i64 and decide the width. */
   setFlags(kind: "sub" | "add", a: Expr, b: Expr): void;
@@ -61,11 +86,11 @@ export interface Context {
   base(n: Field): Expr;
   /** Where `size` bytes can be read. Faults here. */
   read(va: Expr, access: DataAccess): Expr;
-  /** Stores the values (i32 or i64), each `size / values.length` bytes. Faults here, before anything is stored. */
+  /** Stores the values (i32, i64; v128 of 8 or 16 bytes), each `size / values.length` bytes. Faults here, before anything is stored. */
   write(va: Expr, access: DataAccess, values: readonly Expr[]): void;
   /** Where `size` bytes can be read and written. Faults here. */
   modify(va: Expr, access: DataAccess): Expr;
-  /** The `size` bytes at a host address (plus `offset`), sign or zero extended to `type`. */
+  /** The `size` bytes at a host address (plus `offset`), sign or zero extended to `type`; v128 of 4, 8 or 16 bytes. */
   peek(host: Expr, size: number, type: ExprType, options?: { signed?: boolean; offset?: number }): Expr;
   poke(host: Expr, size: number, value: Expr, offset?: number): void;
   /** Exclusive monitor: set to `host` and `size` bytes. */

@@ -7,8 +7,11 @@
  */
 import { invariant } from "@realmbox/abi";
 import type { CodeWriter } from "../wasm/code.js";
+import type { SimdOpName } from "../wasm/simd.js";
 
-export type ExprType = "i32" | "i64";
+export type IntType = "i32" | "i64";
+/** v128 is a whole vector register, or its low half with zeros above; f32 and f64 are the host's, for helper functions. */
+export type ExprType = IntType | "f32" | "f64" | "v128";
 
 type BinaryOp =
   | ("add" | "sub" | "mul" | "div_s" | "div_u" | "and" | "or" | "xor" | "shl" | "shr_s" | "shr_u" | "rotr")
@@ -17,9 +20,17 @@ type CompareOp = "eq" | "ne" | "lt_s" | "lt_u" | "gt_s" | "gt_u" | "le_s" | "le_
 type UnaryOp = "clz" | "eqz" | "extend8_s" | "extend16_s" | "extend32_s";
 
 export type Expr =
-  | { readonly op: "const"; readonly type: ExprType; readonly value: bigint }
+  | { readonly op: "const"; readonly type: IntType; readonly value: bigint }
   | { readonly op: BinaryOp; readonly type: ExprType; readonly args: readonly [Expr, Expr] }
   | { readonly op: UnaryOp | "wrap" | "zext" | "sext"; readonly type: ExprType; readonly arg: Expr }
+  /** An instruction of the vector extension: constructors are in vector.ts. */
+  | {
+      readonly op: "simd";
+      readonly type: ExprType;
+      readonly simd: SimdOpName;
+      readonly args: readonly Expr[];
+      readonly immediate: readonly number[];
+    }
   /** Both arms are evaluated. */
   | { readonly op: "select"; readonly type: ExprType; readonly condition: Expr; readonly args: readonly [Expr, Expr] }
   /** Only the chosen arm is evaluated. */
@@ -42,7 +53,7 @@ export interface Field extends Leaf {
 /** Plain numbers are accepted next to a node and take its type. */
 export type Operand = Expr | number | bigint;
 
-export const constant = (type: ExprType, value: number | bigint): Expr => ({
+export const constant = (type: IntType, value: number | bigint): Expr => ({
   op: "const",
   type,
   value: type === "i32" ? BigInt.asIntN(32, BigInt(value)) : BigInt.asIntN(64, BigInt(value)),
@@ -56,7 +67,7 @@ const hasValue = (e: Expr, value: bigint): boolean => e.op === "const" && e.valu
 
 const COMPARES: readonly string[] = ["eq", "ne", "lt_s", "lt_u", "gt_s", "gt_u", "le_s", "le_u", "ge_s", "ge_u"];
 
-function evaluate(op: BinaryOp, type: ExprType, a: bigint, b: bigint): bigint | undefined {
+function evaluate(op: BinaryOp, type: IntType, a: bigint, b: bigint): bigint | undefined {
   const bits = type === "i32" ? 32 : 64;
   const unsigned = (value: bigint) => BigInt.asUintN(bits, value);
   const count = unsigned(b) % BigInt(bits);
@@ -92,6 +103,7 @@ function binary(op: BinaryOp, left: Operand, right: Operand): Expr {
   const typed = isExpr(left) ? left : isExpr(right) ? right : undefined;
   invariant(typed !== undefined, "an operand is a node", op);
   const { type } = typed;
+  invariant(type === "i32" || type === "i64", "integer operations are on integers", op);
   const a = isExpr(left) ? left : constant(type, left);
   const b = isExpr(right) ? right : constant(type, right);
   invariant(a.type === b.type, "operands have one type", op);
@@ -202,11 +214,15 @@ export function emit(code: CodeWriter, e: Expr): void {
     case "extend8_s":
     case "extend16_s":
       emit(code, e.arg);
-      code.op(`${e.arg.type}_${e.op}`);
+      code.op(`${e.arg.type as IntType}_${e.op}`);
       return;
     case "extend32_s":
       emit(code, e.arg);
       code.op("i64_extend32_s");
+      return;
+    case "simd":
+      for (const arg of e.args) emit(code, arg);
+      code.simd(e.simd, e.immediate);
       return;
     case "select":
       emit(code, e.args[0]);
@@ -225,6 +241,6 @@ export function emit(code: CodeWriter, e: Expr): void {
     default:
       emit(code, e.args[0]);
       emit(code, e.args[1]);
-      code.op(`${e.args[0].type}_${e.op}`);
+      code.op(`${e.args[0].type as IntType}_${e.op}`);
   }
 }

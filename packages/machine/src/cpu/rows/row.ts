@@ -14,7 +14,9 @@ type Symbols<P extends string, Acc = never> = P extends `${infer C}${infer Rest}
   : Acc;
 
 /** Which part of the manual's classification a row belongs to; the oracle chooses operands by it. */
-export type RowGroup = "data" | "branch" | "load-store" | "exclusive" | "atomic" | "system";
+export type RowGroup =
+  | ("data" | "branch" | "load-store" | "exclusive" | "atomic" | "system")
+  | ("simd-data" | "simd-load-store" | "fp-data");
 
 interface Definition<P extends string, S extends string> {
   /** The manual's heading. */
@@ -34,6 +36,8 @@ interface Definition<P extends string, S extends string> {
   readonly unpredictable?: (f: Readonly<Record<Symbols<P>, number>>) => boolean;
   /** Seldom executed: emitted as a function of its own, which keeps the interpreter's loop small. */
   readonly rare?: boolean;
+  /** Uses FP and SIMD registers: their access check comes before anything else of the instruction. */
+  readonly fp?: boolean;
   readonly sem: (c: Context, f: { readonly [L in Symbols<P>]: L extends S ? number : Field }) => void;
   readonly print: (f: Readonly<Record<Symbols<P>, number>>, pc: bigint) => string;
 }
@@ -57,6 +61,7 @@ export interface Row {
   readonly refines: string | undefined;
   readonly unpredictable: ((f: Readonly<Record<string, number>>) => boolean) | undefined;
   readonly rare: boolean;
+  readonly fp: boolean;
   readonly sem: (c: Context, f: Readonly<Record<string, number | Field>>) => void;
   readonly print: (f: Readonly<Record<string, number>>, pc: bigint) => string;
 }
@@ -101,6 +106,7 @@ export function row<const P extends string, const S extends Symbols<P> = never>(
     refines: definition.refines,
     unpredictable: definition.unpredictable as Row["unpredictable"],
     rare: definition.rare ?? false,
+    fp: definition.fp ?? false,
     sem: definition.sem as Row["sem"],
     print: definition.print as Row["print"],
   };

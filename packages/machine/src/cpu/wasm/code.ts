@@ -1,8 +1,9 @@
 /**
  * Emits WebAssembly function bodies: bytes into a growing buffer, with labels instead of relative branch depths.
- * WebAssembly Core Specification 1.0 (plus sign extension and bulk memory), "Binary format, Instructions".
+ * WebAssembly Core Specification 2.0, "Binary format, Instructions".
  */
 import { invariant } from "@realmbox/abi";
+import { SimdOp } from "./simd.js";
 
 export const ValueType = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b } as const;
 export type ValueTypeName = keyof typeof ValueType;
@@ -15,6 +16,8 @@ export const Op = {
   select: 0x1b,
   i32_load: 0x28,
   i64_load: 0x29,
+  f32_load: 0x2a,
+  f64_load: 0x2b,
   i32_load8_s: 0x2c,
   i32_load8_u: 0x2d,
   i32_load16_s: 0x2e,
@@ -27,6 +30,8 @@ export const Op = {
   i64_load32_u: 0x35,
   i32_store: 0x36,
   i64_store: 0x37,
+  f32_store: 0x38,
+  f64_store: 0x39,
   i32_store8: 0x3a,
   i32_store16: 0x3b,
   i64_store8: 0x3c,
@@ -54,35 +59,107 @@ export const Op = {
   i64_le_u: 0x58,
   i64_ge_s: 0x59,
   i64_ge_u: 0x5a,
+  f32_eq: 0x5b,
+  f32_ne: 0x5c,
+  f32_lt: 0x5d,
+  f32_gt: 0x5e,
+  f32_le: 0x5f,
+  f32_ge: 0x60,
+  f64_eq: 0x61,
+  f64_ne: 0x62,
+  f64_lt: 0x63,
+  f64_gt: 0x64,
+  f64_le: 0x65,
+  f64_ge: 0x66,
   i32_clz: 0x67,
+  i32_ctz: 0x68,
+  i32_popcnt: 0x69,
   i32_add: 0x6a,
   i32_sub: 0x6b,
   i32_mul: 0x6c,
   i32_div_s: 0x6d,
   i32_div_u: 0x6e,
+  i32_rem_s: 0x6f,
+  i32_rem_u: 0x70,
   i32_and: 0x71,
   i32_or: 0x72,
   i32_xor: 0x73,
   i32_shl: 0x74,
   i32_shr_s: 0x75,
   i32_shr_u: 0x76,
+  i32_rotl: 0x77,
   i32_rotr: 0x78,
   i64_clz: 0x79,
+  i64_ctz: 0x7a,
+  i64_popcnt: 0x7b,
   i64_add: 0x7c,
   i64_sub: 0x7d,
   i64_mul: 0x7e,
   i64_div_s: 0x7f,
   i64_div_u: 0x80,
+  i64_rem_s: 0x81,
+  i64_rem_u: 0x82,
   i64_and: 0x83,
   i64_or: 0x84,
   i64_xor: 0x85,
   i64_shl: 0x86,
   i64_shr_s: 0x87,
   i64_shr_u: 0x88,
+  i64_rotl: 0x89,
   i64_rotr: 0x8a,
+  f32_abs: 0x8b,
+  f32_neg: 0x8c,
+  f32_ceil: 0x8d,
+  f32_floor: 0x8e,
+  f32_trunc: 0x8f,
+  f32_nearest: 0x90,
+  f32_sqrt: 0x91,
+  f32_add: 0x92,
+  f32_sub: 0x93,
+  f32_mul: 0x94,
+  f32_div: 0x95,
+  f32_min: 0x96,
+  f32_max: 0x97,
+  f32_copysign: 0x98,
+  f64_abs: 0x99,
+  f64_neg: 0x9a,
+  f64_ceil: 0x9b,
+  f64_floor: 0x9c,
+  f64_trunc: 0x9d,
+  f64_nearest: 0x9e,
+  f64_sqrt: 0x9f,
+  f64_add: 0xa0,
+  f64_sub: 0xa1,
+  f64_mul: 0xa2,
+  f64_div: 0xa3,
+  f64_min: 0xa4,
+  f64_max: 0xa5,
+  f64_copysign: 0xa6,
   i32_wrap_i64: 0xa7,
+  i32_trunc_f32_s: 0xa8,
+  i32_trunc_f32_u: 0xa9,
+  i32_trunc_f64_s: 0xaa,
+  i32_trunc_f64_u: 0xab,
   i64_extend_i32_s: 0xac,
   i64_extend_i32_u: 0xad,
+  i64_trunc_f32_s: 0xae,
+  i64_trunc_f32_u: 0xaf,
+  i64_trunc_f64_s: 0xb0,
+  i64_trunc_f64_u: 0xb1,
+  f32_convert_i32_s: 0xb2,
+  f32_convert_i32_u: 0xb3,
+  f32_convert_i64_s: 0xb4,
+  f32_convert_i64_u: 0xb5,
+  f32_demote_f64: 0xb6,
+  f64_convert_i32_s: 0xb7,
+  f64_convert_i32_u: 0xb8,
+  f64_convert_i64_s: 0xb9,
+  f64_convert_i64_u: 0xba,
+  f64_promote_f32: 0xbb,
+  i32_reinterpret_f32: 0xbc,
+  i64_reinterpret_f64: 0xbd,
+  f32_reinterpret_i32: 0xbe,
+  f64_reinterpret_i64: 0xbf,
   i32_extend8_s: 0xc0,
   i32_extend16_s: 0xc1,
   i64_extend8_s: 0xc2,
@@ -106,6 +183,7 @@ const LOCAL_TEE = 0x22;
 const I32_CONST = 0x41;
 const I64_CONST = 0x42;
 const EMPTY_BLOCK = 0x40;
+const SIMD_PREFIX = 0xfd;
 
 /** A growing byte buffer with the LEB128 forms of the binary format. */
 export class ByteWriter {
@@ -238,6 +316,20 @@ export class CodeWriter extends ByteWriter {
   i64(value: bigint): void {
     this.u8(I64_CONST);
     this.s64(value);
+  }
+
+  /** An instruction of the vector extension; lanes, shuffles and constants have their immediate bytes. */
+  simd(op: keyof typeof SimdOp, immediate: readonly number[] = []): void {
+    this.u8(SIMD_PREFIX);
+    this.u32(SimdOp[op]);
+    for (const byte of immediate) this.u8(byte);
+  }
+
+  /** A vector load or store, as `memory`. */
+  simdMemory(op: keyof typeof SimdOp, offset = 0, align = 0): void {
+    this.simd(op);
+    this.u32(align);
+    this.u32(offset);
   }
 
   /** A load or store. `align` is the log2 of the alignment promised; guest data promises none. */
