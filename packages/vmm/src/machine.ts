@@ -35,7 +35,7 @@ import {
 import { type BuildStep, type BuiltMachine, buildMachine } from "./build.js";
 import { type MachineContent, machineContent, type VmConfig } from "./config.js";
 import { MmioBus } from "./devices/bus.js";
-import { type ConsoleInput, NO_INPUT } from "./devices/console.js";
+import { type ConsoleInput, type ConsoleReceiver, NO_INPUT } from "./devices/console.js";
 import { Mc146818, type Mc146818State } from "./devices/mc146818.js";
 import { Ns16550, type Ns16550State } from "./devices/ns16550.js";
 import { EmptyPciEcam } from "./devices/pci-ecam.js";
@@ -58,6 +58,8 @@ export interface VmOptions {
   readonly challenge?: Uint8Array;
   /** A step of the construction was done. */
   readonly onStep?: (step: BuildStep) => void;
+  /** A vCPU came out to the VMM: a place to look at the time. */
+  readonly onExit?: () => void;
   /** The machine ended; its vCPUs stop. Called once. */
   readonly onEnd?: (end: VmEnd) => void;
 }
@@ -195,9 +197,14 @@ export class VirtualMachine {
     this.#finish({ kind: "stopped", why });
   }
 
+  /** The guest's end of the console. */
+  get consoleReceiver(): ConsoleReceiver {
+    return this.#uarts[0]!;
+  }
+
   /** The console's source has bytes: an interrupt may be due. */
   consoleInputArrived(): void {
-    this.#uarts[0]!.inputArrived();
+    this.consoleReceiver.inputArrived();
   }
 
   /** Tears the VM down and gives every page back. */
@@ -247,6 +254,7 @@ export class VirtualMachine {
 
   readonly #onExit: OnExit = (vcpu, run) => {
     if (this.#end !== undefined) return "stop";
+    this.#options.onExit?.();
     if (run.exit_reason === KVM_EXIT.MEMORY_FAULT && run.error?.errno === "EFAULT") return this.#convert(run);
     if (run.error !== undefined) {
       if (run.error.errno === "EINTR" || run.error.errno === "EAGAIN") return "run";
@@ -360,6 +368,7 @@ export class VirtualMachine {
     const source = this.#options.consoleInput;
     const input: ConsoleInput = {
       take: () => this.#takeInput(),
+      polled: () => source?.polled?.(),
       get ready() {
         return source?.ready ?? false;
       },

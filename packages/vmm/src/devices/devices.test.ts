@@ -80,6 +80,51 @@ describe("ns16550A", () => {
     uart.inputArrived();
     expect(lines).toEqual([true, false, true]);
   });
+  test("the guest wants input once its receive interrupt is enabled and it has read everything", () => {
+    const { uart, input, read, write } = uartWith("a");
+    expect([uart.receiving, uart.wantsInput]).toEqual([false, false]);
+    write(1, 0x01);
+    expect([uart.receiving, uart.wantsInput]).toEqual([true, false]);
+    read(0);
+    expect([uart.receiving, uart.wantsInput]).toEqual([true, true]);
+    input.push(Uint8Array.of(0x62));
+    expect([uart.receiving, uart.wantsInput]).toEqual([true, false]);
+    write(4, 0x10); // loopback
+    expect(uart.receiving).toBe(false);
+  });
+  test("or while it polls; looks of a driver that sends are not counted", () => {
+    const { uart, input, read, write } = uartWith();
+    let told = 0;
+    input.onPolled = () => told++;
+    for (let i = 0; i < 200; i++) {
+      read(5);
+      write(0, 0x41);
+    }
+    expect([told, uart.wantsInput]).toEqual([0, false]);
+    for (let i = 0; i < 63; i++) read(5);
+    expect([told, uart.wantsInput]).toEqual([0, false]);
+    read(5);
+    expect([told, uart.wantsInput]).toEqual([1, true]);
+    input.push(Uint8Array.of(0x62));
+    read(5);
+    expect(uart.wantsInput).toBe(false);
+    for (let i = 0; i < 64; i++) read(5);
+    expect(told).toBe(1);
+  });
+  test("RTS withdrawn holds the input; never set, it says nothing", () => {
+    const { uart, write } = uartWith();
+    write(1, 0x01);
+    expect(uart.wantsInput).toBe(true);
+    write(4, 0x03);
+    expect(uart.wantsInput).toBe(true);
+    write(4, 0x01);
+    expect(uart.wantsInput).toBe(false);
+    const { uart: other } = uartWith();
+    other.state = uart.state;
+    expect([other.wantsInput, other.state]).toEqual([false, uart.state]);
+    write(4, 0x03);
+    expect(uart.wantsInput).toBe(true);
+  });
   test("transmit interrupt is a level while enabled; the receiver has priority", () => {
     const { lines, read, write } = uartWith("a");
     write(1, 0xf2);

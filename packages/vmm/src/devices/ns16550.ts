@@ -12,7 +12,7 @@
 
 import { UART_SIZE } from "../memory-map.js";
 import type { MmioDevice } from "./bus.js";
-import type { ConsoleInput } from "./console.js";
+import type { ConsoleInput, ConsoleReceiver } from "./console.js";
 
 const REG = { RBR_THR_DLL: 0, IER_DLM: 1, IIR_FCR: 2, LCR: 3, MCR: 4, LSR: 5, MSR: 6, SCR: 7 } as const;
 const IER = { RDI: 0x01, THRI: 0x02, IMPLEMENTED: 0x0f } as const;
@@ -24,6 +24,8 @@ const LSR = { DR: 0x01, THRE: 0x20, TEMT: 0x40 } as const;
 const MSR = { CTS: 0x10, DSR: 0x20, RI: 0x40, DCD: 0x80 } as const;
 
 const FIFO_SIZE = 64;
+/** Looks at LSR in a row, in vain and with nothing in between, that are waiting. A driver that sends looks once or twice. */
+const POLLS = 64;
 
 export interface Ns16550Options {
   readonly name: string;
@@ -38,11 +40,13 @@ export interface Ns16550Options {
 /** The registers and the looped bytes, as plain data. */
 export interface Ns16550State {
   readonly registers: readonly number[];
+  readonly polls: number;
+  readonly handshake: boolean;
   readonly received: readonly number[];
   readonly line: boolean;
 }
 
-export class Ns16550 implements MmioDevice {
+export class Ns16550 implements MmioDevice, ConsoleReceiver {
   readonly name: string;
   readonly base: bigint;
   readonly size = UART_SIZE;
@@ -56,6 +60,10 @@ export class Ns16550 implements MmioDevice {
   /** Bytes received by loopback. Others stay in the source until the guest reads them, so that no reset loses any. */
   #received: number[] = [];
   #line = false;
+  /** Looks at LSR in vain since the last other access. */
+  #polls = 0;
+  /** RTS has been set: from now on its absence says "do not send". */
+  #handshake = false;
 
   constructor(options: Ns16550Options) {
     this.name = options.name;
@@ -68,13 +76,28 @@ export class Ns16550 implements MmioDevice {
     this.#update();
   }
 
+  /**
+   * The receiver's interrupt is enabled, or the guest polls; and RTS is not withdrawn. A driver that keeps the FIFO
+   * waiting (Linux with crtscts) withdraws it so that nothing gets lost.
+   */
+  get receiving(): boolean {
+    if (this.#looping || (this.#handshake && (this.#mcr & MCR.RTS) === 0)) return false;
+    return (this.#ier & IER.RDI) !== 0 || this.#polls >= POLLS;
+  }
+
+  get wantsInput(): boolean {
+    return this.receiving && !this.#dataReady;
+  }
+
   read(offset: number, data: Uint8Array): void {
+    this.#countPoll(offset);
     data[0] = this.#readRegister(offset);
     this.#update();
   }
 
   /** Registers are bytes: of a wider write the lowest byte counts, as in kvmtool. */
   write(offset: number, data: Uint8Array): void {
+    this.#polls = 0;
     this.#writeRegister(offset, data[0]!);
     this.#update();
   }
@@ -82,13 +105,15 @@ export class Ns16550 implements MmioDevice {
   get state(): Ns16550State {
     return {
       registers: [this.#dll, this.#dlm, this.#ier, this.#lcr, this.#mcr, this.#scr],
+      polls: this.#polls,
+      handshake: this.#handshake,
       received: [...this.#received],
       line: this.#line,
     };
   }
 
   /** Takes over a state; the interrupt line's level is the virtual GIC's own state and is not driven again. */
-  set state({ registers, received, line }: Ns16550State) {
+  set state({ registers, polls, handshake, received, line }: Ns16550State) {
     [this.#dll, this.#dlm, this.#ier, this.#lcr, this.#mcr, this.#scr] = registers as [
       number,
       number,
@@ -97,8 +122,19 @@ export class Ns16550 implements MmioDevice {
       number,
       number,
     ];
+    this.#polls = polls;
+    this.#handshake = handshake;
     this.#received = [...received];
     this.#line = line;
+  }
+
+  #countPoll(offset: number): void {
+    if (offset !== REG.LSR || this.#dataReady) {
+      this.#polls = 0;
+      return;
+    }
+    this.#polls++;
+    if (this.#polls % POLLS === 0) this.#options.input.polled?.();
   }
 
   #readRegister(offset: number): number {
@@ -147,6 +183,7 @@ export class Ns16550 implements MmioDevice {
         break;
       case REG.MCR:
         this.#mcr = value;
+        this.#handshake ||= (value & MCR.RTS) !== 0;
         break;
       case REG.SCR:
         this.#scr = value;
