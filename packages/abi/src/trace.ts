@@ -12,6 +12,7 @@ export const TRACE_CATEGORIES = [
   "rec", // REC entries and exits, with the exit reason decoded
   "fault", // translation, permission and granule protection faults
   "mmio", // accesses that a VMM emulates
+  "virtio", // virtio devices: set up, reset, broken by their driver
   "irq", // physical and virtual interrupts
   "granule", // granule state and GPT transitions
 ] as const;

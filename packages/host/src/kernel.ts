@@ -506,6 +506,24 @@ export class Kernel {
     for (const c of this.contexts) c.threads = c.threads.filter((vcpu) => vcpu.vm !== vm);
   }
 
+  // Timers of processes
+
+  /** Arms or disarms the timer of a process, on the PE whose step it is. */
+  setProcessTimer(process: ProcessCore, at = Infinity): void {
+    process.timerAt = at;
+    process.timerHome = this.current?.index ?? 0;
+    // The end of a step programs CNTHP; between steps there is none.
+    if (!this.current && at !== Infinity) this.ringDoorbell();
+  }
+
+  #processTimersExpired(c: PeContext, count: number): void {
+    for (const process of this.processes.values()) {
+      if (process.timerHome !== c.index || process.timerAt > count) continue;
+      process.timerAt = Infinity;
+      process.onTimer?.();
+    }
+  }
+
   // Interrupts
 
   /** Something is pending and enabled for the vCPU, above its priority mask. */
@@ -573,7 +591,7 @@ export class Kernel {
     }
   }
 
-  /** Timers of the vCPUs that wait on this PE; the next programming of CNTHP comes with the end of the step. */
+  /** Timers of the vCPUs that wait on this PE, and of processes; the next programming of CNTHP comes with the end of the step. */
   #timerExpired(c: PeContext): void {
     c.pe.r[R.CNTHP_CTL_EL2] = 0n;
     c.timerDeadline = Infinity;
@@ -584,13 +602,17 @@ export class Kernel {
       updateTimerLines(vcpu, count); // wakes it through the VGIC, when the interrupt is enabled there
       if (vcpu.state === ThreadState.BLOCKED) vcpu.deadline = nextTimerCount(vcpu, count);
     }
+    this.#processTimersExpired(c, count);
   }
 
-  /** CNTHP of the PE: the next timer of a vCPU that waits, and the end of the slice when others want the PE. */
+  /** CNTHP of the PE: the next timer of a vCPU that waits or of a process, and the end of the slice when others want the PE. */
   #setTimer(c: PeContext, sliceEnd: number): void {
     let deadline = sliceEnd;
     for (const vcpu of c.threads) {
       if (vcpu.state === ThreadState.BLOCKED && vcpu.deadline < deadline) deadline = vcpu.deadline;
+    }
+    for (const { timerAt, timerHome } of this.processes.values()) {
+      if (timerHome === c.index && timerAt < deadline) deadline = timerAt;
     }
     if (deadline === c.timerDeadline) return;
     c.timerDeadline = deadline;

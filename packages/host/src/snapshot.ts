@@ -36,6 +36,7 @@ interface KernelState {
 interface ProcessState {
   readonly name: string;
   readonly memory: AddressSpaceState;
+  readonly timer: { readonly at: number; readonly home: number };
   readonly files: readonly ({ readonly size: string; readonly pages: readonly number[]; readonly vm: number } | null)[];
 }
 
@@ -140,6 +141,7 @@ function saveProcess(process: ProcessCore): ProcessState {
   return {
     name: process.name,
     memory: process.memory.save(),
+    timer: { at: bound(process.timerAt), home: process.timerHome },
     files: process.files.map((file) =>
       file ? { size: file.pages.size.toString(), pages: [...file.pages.pages], vm: file.vm?.id ?? 0 } : null,
     ),
@@ -251,6 +253,8 @@ function reviveRmm(rmm: KernelState["rmm"]): RmmInfo | undefined {
 function restoreProcess(kernel: Kernel, state: ProcessState): void {
   const process = new ProcessCore(kernel, state.name);
   process.memory.restore(state.memory);
+  process.timerAt = unbound(state.timer.at);
+  process.timerHome = state.timer.home;
   for (const [id, file] of state.files.entries()) {
     let revived: GuestFile | undefined;
     if (file) {

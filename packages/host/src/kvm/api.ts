@@ -113,6 +113,17 @@ export interface Process {
   /** Reads this process's memory. EFAULT: nothing there, or a granule protection fault (a page that was delegated). */
   read(address: bigint, into: Uint8Array): KvmResult;
   write(address: bigint, from: Uint8Array): KvmResult;
+  /** CLOCK_MONOTONIC: the physical count. */
+  readonly now: number;
+  /** Counts a second. */
+  readonly clockHz: number;
+  /**
+   * Arms the process's one timer (timerfd): its handler runs once, in a step of the Host, as soon as `now` has reached
+   * `at`; undefined disarms it.
+   */
+  setTimer(at: number | undefined): void;
+  /** Who is called when the timer expires. A snapshot holds the time, not the handler: whoever restores one sets it again. */
+  onTimer(handler: () => void): void;
   /** Ends the process: closes everything that it opened. */
   exitOp(): Op<KvmResult>;
 }

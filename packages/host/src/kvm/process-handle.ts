@@ -44,6 +44,22 @@ export class ProcessHandle implements Process {
     return this.core.memory.write(address, from);
   }
 
+  get now(): number {
+    return this.core.kernel.count;
+  }
+
+  get clockHz(): number {
+    return this.core.kernel.machine.board.counterHz;
+  }
+
+  setTimer(at: number | undefined): void {
+    this.core.kernel.setProcessTimer(this.core, at);
+  }
+
+  onTimer(handler: () => void): void {
+    this.core.onTimer = handler;
+  }
+
   exitOp(): Op<KvmResult> {
     return this.core.exit();
   }

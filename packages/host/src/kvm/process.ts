@@ -13,6 +13,11 @@ export class ProcessCore {
   /** guest_memfd files, with their owner VM; undefined entries are closed. */
   readonly files: (GuestFile | undefined)[] = [];
   exited = false;
+  /** When the process's timer expires; Infinity: never. */
+  timerAt = Infinity;
+  /** The PE whose timer it uses. */
+  timerHome = 0;
+  onTimer: (() => void) | undefined = undefined;
 
   constructor(kernel: Kernel, name: string) {
     this.kernel = kernel;
