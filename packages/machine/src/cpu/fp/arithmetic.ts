@@ -4,7 +4,6 @@
  */
 import { type Environment, FPSR, Rounding } from "./environment.js";
 import {
-  absolute,
   type Format,
   infinity,
   invalid,
@@ -69,10 +68,6 @@ export function sub(env: Environment, f: Format, op1: bigint, op2: bigint): bigi
   return nan ?? addUnpacked(env, f, a, { ...b, sign: !b.sign });
 }
 
-/** FABD: the absolute value of the difference, of a NaN too. */
-export const absoluteDifference = (env: Environment, f: Format, op1: bigint, op2: bigint): bigint =>
-  absolute(f, sub(env, f, op1, op2));
-
 /** `extended`: infinity times zero is 2 (FMULX). */
 function multiply(env: Environment, f: Format, op1: bigint, op2: bigint, extended: boolean): bigint {
   const a = unpack(env, f, op1);
@@ -89,10 +84,6 @@ function multiply(env: Environment, f: Format, op1: bigint, op2: bigint, extende
 
 export const mul = (env: Environment, f: Format, op1: bigint, op2: bigint): bigint => multiply(env, f, op1, op2, false);
 export const mulx = (env: Environment, f: Format, op1: bigint, op2: bigint): bigint => multiply(env, f, op1, op2, true);
-/** FNMUL: the sign of the product inverted, of a NaN too. */
-export const negatedMul = (env: Environment, f: Format, op1: bigint, op2: bigint): bigint =>
-  negate(f, mul(env, f, op1, op2));
-
 export function div(env: Environment, f: Format, op1: bigint, op2: bigint): bigint {
   const a = unpack(env, f, op1);
   const b = unpack(env, f, op2);

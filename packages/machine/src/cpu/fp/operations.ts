@@ -3,7 +3,6 @@
  * results are bit patterns, zero extended to 64 bits; comparisons of lanes give all ones or zero.
  */
 import {
-  absoluteDifference,
   add,
   div,
   max,
@@ -13,7 +12,6 @@ import {
   mul,
   mulAdd,
   mulx,
-  negatedMul,
   recipStep,
   rsqrtStep,
   sqrt,
@@ -52,13 +50,11 @@ const binary = {
   sub,
   mul,
   mulx,
-  nmul: negatedMul,
   div,
   max,
   min,
   maxnm: maxNum,
   minnm: minNum,
-  abd: absoluteDifference,
   recps: recipStep,
   rsqrts: rsqrtStep,
 };

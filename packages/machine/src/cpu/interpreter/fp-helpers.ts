@@ -1,4 +1,22 @@
 /** Helper functions of the floating-point rows. */
-import type { HelperTable } from "./functions.js";
+import { FP_ARITHMETIC_HELPERS } from "./fp-arithmetic.js";
+import { FP_CONVERSION_HELPERS } from "./fp-conversion.js";
+import type { HelperFunction, HelperTable } from "./functions.js";
 
-export const FP_HELPERS: HelperTable = {};
+/** The reference arithmetic: (operation number, three operands) → result; raises FPSR's flags. */
+const operate: HelperFunction = {
+  params: ["i32", "i64", "i64", "i64"],
+  result: "i64",
+  body: (s) =>
+    s.call(
+      s.imports.operate,
+      "i64",
+      [s.at(0, "i32"), ...[0, 1, 2, 3].map((i) => s.param(i))].map(({ value }) => value),
+    ),
+};
+
+export const FP_HELPERS: HelperTable = {
+  fpOperate: operate,
+  ...FP_ARITHMETIC_HELPERS,
+  ...FP_CONVERSION_HELPERS,
+};

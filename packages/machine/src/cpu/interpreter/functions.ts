@@ -20,6 +20,12 @@ export interface HelperFunction {
 
 export type HelperTable = Readonly<Record<string, HelperFunction>>;
 
+/** Imported functions that helpers call, by index. */
+export interface HelperImports {
+  /** (base, operation, a, b, c) → result: `operate` of fp/operations.ts under the PE's FPCR and FPSR. */
+  readonly operate: number;
+}
+
 /** A helper with its index in the module. */
 export interface DeclaredFunction {
   readonly index: number;
@@ -30,11 +36,18 @@ const BASE = 0;
 
 /** The body of a helper: statements, its parameters, and calls of other helpers. */
 export class HelperBody extends Statements {
+  readonly imports: HelperImports;
   private readonly definition: HelperFunction;
   private readonly named: ReadonlyMap<string, DeclaredFunction>;
 
-  constructor(code: CodeWriter, definition: HelperFunction, named: ReadonlyMap<string, DeclaredFunction>) {
+  constructor(
+    code: CodeWriter,
+    definition: HelperFunction,
+    named: ReadonlyMap<string, DeclaredFunction>,
+    imports: HelperImports,
+  ) {
     super(code, BASE);
+    this.imports = imports;
     this.definition = definition;
     this.named = named;
   }
@@ -57,7 +70,7 @@ export class HelperBody extends Statements {
 const HELPERS: HelperTable = { ...SIMD_HELPERS, ...FP_HELPERS };
 
 /** Adds the functions to a module. */
-export function defineHelpers(module: ModuleWriter): ReadonlyMap<string, DeclaredFunction> {
+export function defineHelpers(module: ModuleWriter, imports: HelperImports): ReadonlyMap<string, DeclaredFunction> {
   const named = new Map<string, DeclaredFunction>();
   for (const [name, definition] of Object.entries(HELPERS)) {
     const index = module.declare({ params: ["i32", ...definition.params], results: [definition.result] });
@@ -65,7 +78,7 @@ export function defineHelpers(module: ModuleWriter): ReadonlyMap<string, Declare
   }
   for (const { index, definition } of named.values()) {
     const code = new CodeWriter(1 + definition.params.length);
-    const body = new HelperBody(code, definition, named);
+    const body = new HelperBody(code, definition, named, imports);
     body.return(definition.body(body));
     code.op("unreachable");
     module.define(index, code);

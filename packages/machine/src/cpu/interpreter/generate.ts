@@ -246,13 +246,14 @@ export function generateInterpreter(): Uint8Array {
     system: importHost("system", 2),
     misaligned: importHost("misaligned", 2, []),
   };
+  const operate = module.importFunction("realmbox", "operate", { params: [I, I, L, L, L], results: [L] });
   const called = { params: [I, I], results: [I] };
   const calledType = module.type(called);
   const run = module.declare({ params: [I], results: [I] });
   const helpers: Helpers = {
     access: module.declare({ params: [I, L, I, I, L, I], results: [I] }),
     condition: module.declare({ params: [I, I], results: [I] }),
-    named: defineHelpers(module),
+    named: defineHelpers(module, { operate }),
   };
 
   const access = new CodeWriter(6);

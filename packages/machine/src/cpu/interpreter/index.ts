@@ -1,5 +1,7 @@
 /** The interpreter as an `Engine`. */
 import type { Engine, EngineHost } from "../engine.js";
+import { operate } from "../fp/operations.js";
+import { R } from "../state.js";
 import { Wasm, type WasmMemory, type WasmModule } from "../wasm/api.js";
 
 export { generateInterpreter } from "./generate.js";
@@ -39,6 +41,16 @@ export function createInterpreter(options: {
     system: (base, insn) => host.system(base >>> 0, insn >>> 0),
     misaligned: (base, kind) => host.misaligned(base >>> 0, kind),
   };
-  const instance = new Wasm.Instance(compiled(module), { realmbox: { memory, ...imports } });
+  const words = new Int32Array(memory.buffer);
+  /** `FpOperation` number `operation` on a PE: under its FPCR, adding to its FPSR. WebAssembly's i64 are signed here. */
+  const operateOn = (base: number, operation: number, a: bigint, b: bigint, c: bigint): bigint => {
+    const at = (base >>> 0) / 4;
+    const unsigned = (bits: bigint) => BigInt.asUintN(64, bits);
+    const fpcr = words[at + R.FPCR * 2];
+    const { result, flags } = operate(operation, fpcr, unsigned(a), unsigned(b), unsigned(c));
+    words[at + R.FPSR * 2] |= flags;
+    return result;
+  };
+  const instance = new Wasm.Instance(compiled(module), { realmbox: { memory, ...imports, operate: operateOn } });
   return { run: instance.exports.run as Engine["run"] };
 }

@@ -1,0 +1,134 @@
+/**
+ * Nodes over the host's own floating point, for the fast paths: WebAssembly's f32 and f64 are IEEE 754, rounded to
+ * nearest with ties to even, without flags, and with NaNs of unspecified payload.
+ */
+import { FPCR, FPSR } from "../fp/environment.js";
+import { type FpOperation, operationNumber } from "../fp/operations.js";
+import {
+  add,
+  and,
+  constant,
+  type Expr,
+  type ExprType,
+  emit,
+  type IntType,
+  i32,
+  i64,
+  isZero,
+  leaf,
+  ltU,
+  ne,
+  sub,
+  wrap,
+  zext,
+} from "../rows/expr.js";
+import type { Op } from "../wasm/code.js";
+import type { HelperBody } from "./functions.js";
+import type { Local, Statements } from "./statements.js";
+
+/** The instruction `name`. Its result has the type that its name begins with; a comparison's is i32. */
+export function native(name: keyof typeof Op, ...args: readonly Expr[]): Expr {
+  const type = /_(eq|ne|lt|gt|le|ge)(_[su])?$/.test(name) ? "i32" : (name.slice(0, 3) as ExprType);
+  return leaf(type, (code) => {
+    for (const arg of args) emit(code, arg);
+    code.op(name);
+  });
+}
+
+/** A format as generated code sees it: bit patterns are integers of its width. */
+export interface HostFormat {
+  readonly bits: 32 | 64;
+  readonly int: IntType;
+  readonly float: "f32" | "f64";
+  readonly fraction: number;
+  /** All bits but the sign. */
+  readonly magnitude: Expr;
+  readonly infinity: Expr;
+  readonly sign: Expr;
+}
+
+function hostFormat(bits: 32 | 64, fraction: number): HostFormat {
+  const int = bits === 64 ? "i64" : "i32";
+  const sign = 1n << BigInt(bits - 1);
+  return {
+    bits,
+    int,
+    float: bits === 64 ? "f64" : "f32",
+    fraction,
+    magnitude: constant(int, sign - 1n),
+    infinity: constant(int, sign - (1n << BigInt(fraction))),
+    sign: constant(int, sign),
+  };
+}
+
+export const F32 = hostFormat(32, 23);
+export const F64 = hostFormat(64, 52);
+
+/** An operation of the format's: `f64_add`, … */
+export const floating = (f: HostFormat, op: string, ...args: readonly Expr[]): Expr =>
+  native(`${f.float}_${op}` as keyof typeof Op, ...args);
+/** The pattern as a number, and back. */
+export const asFloat = (f: HostFormat, bits: Expr): Expr => floating(f, `reinterpret_${f.int}`, bits);
+export const asBits = (f: HostFormat, value: Expr): Expr =>
+  native(`${f.int}_reinterpret_${f.float}` as keyof typeof Op, value);
+/** A number as a constant. */
+export function number(f: HostFormat, value: number): Expr {
+  const view = new DataView(new ArrayBuffer(8));
+  if (f.bits === 64) view.setFloat64(0, value);
+  else view.setFloat32(0, value);
+  return asFloat(f, constant(f.int, f.bits === 64 ? view.getBigInt64(0) : view.getInt32(0)));
+}
+
+export const magnitudeOf = (f: HostFormat, bits: Expr): Expr => and(bits, f.magnitude);
+/** Whether the pattern is a number: not infinite, not a NaN. */
+export const isFiniteNumber = (f: HostFormat, bits: Expr): Expr => ltU(magnitudeOf(f, bits), f.infinity);
+/**
+ * Whether it is finite and at least twice the smallest normal number: then the exact value that was rounded to it was
+ * not tiny either.
+ */
+export function isWellNormal(f: HostFormat, bits: Expr): Expr {
+  const least = constant(f.int, 2n << BigInt(f.fraction));
+  return ltU(sub(magnitudeOf(f, bits), least), sub(f.infinity, least));
+}
+export const isZeroNumber = (f: HostFormat, bits: Expr): Expr => isZero(magnitudeOf(f, bits));
+
+/** Whether FPCR asks for what the host does: to nearest, no flushing. */
+export const plainMode = (s: Statements): Expr => isZero(and(s.load("FPCR"), FPCR.RMODE | FPCR.FZ));
+/** Whether denormal operands are numbers. */
+export const keepsDenormals = (s: Statements): Expr => isZero(and(s.load("FPCR"), FPCR.FZ));
+/** Whether FPSR.IXC is set: then inexactness need not be found out. */
+export const inexactKnown = (s: Statements): Expr => ne(and(s.load("FPSR"), FPSR.IXC), 0);
+
+/** The operation by the reference arithmetic, with its flags. Operands and result are of the integer types given. */
+export function reference(s: HelperBody, name: FpOperation, result: IntType, ...args: readonly Expr[]): Expr {
+  const wide = [0, 1, 2].map((i) => {
+    const arg = args[i] ?? i64(0);
+    return arg.type === "i64" ? arg : zext(arg);
+  });
+  const value = s.helper("fpOperate", i32(operationNumber(name)), ...wide);
+  return result === "i64" ? value : wrap(value);
+}
+
+/** A local that holds `value` now. */
+export function held(s: Statements, value: Expr): Local {
+  const local = s.local(value.type);
+  s.set(local, value);
+  return local;
+}
+
+/** a + b and what its rounding lost, exactly (Knuth). `sum` is a + b already computed. */
+export function sumError(s: Statements, f: HostFormat, a: Expr, b: Expr, sum: Expr): Expr {
+  const part = held(s, floating(f, "sub", sum, a)).value;
+  return floating(f, "add", floating(f, "sub", a, floating(f, "sub", sum, part)), floating(f, "sub", b, part));
+}
+
+/** Trailing zeros of the significand; at most the number of fraction bits. */
+export function trailingZeros(f: HostFormat, bits: Expr): Expr {
+  const implicit = constant(f.int, 1n << BigInt(f.fraction));
+  const marked: Expr = { op: "or", type: f.int, args: [bits, implicit] };
+  return native(`${f.int}_ctz` as keyof typeof Op, marked);
+}
+
+/** A product of doubles with this many trailing zeros in its factors' significands is exact: it has at most 106 bits. */
+export const productIsShort = (a: Expr, b: Expr): Expr =>
+  ltU(i64(52), add(trailingZeros(F64, a), trailingZeros(F64, b)));
