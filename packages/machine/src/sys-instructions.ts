@@ -6,7 +6,7 @@
  * @spec DDI 0487, "The A64 System Instruction Class": partial: no range and outer-shareable TLBI (FEAT_TLBIRANGE,
  *   FEAT_TLBIOS) but those of RME, no DC CVAP, no AT S1E1RP
  */
-import { Access, HostReply } from "./cpu/engine.js";
+import { Access, DC_ZVA_BYTES, HostReply } from "./cpu/engine.js";
 import { R } from "./cpu/state.js";
 import { el2Enabled, hcrLo, lowerState, takeSync, takeUndefined } from "./exceptions.js";
 import type { Machine } from "./machine.js";
@@ -15,9 +15,8 @@ import { Regime, type TranslationContext } from "./mmu/context.js";
 import { Permission } from "./mmu/walk.js";
 import type { Processor } from "./processor.js";
 import { takeAbort } from "./syndrome.js";
-import { DC_ZVA_BYTES } from "./sysreg/id.js";
 import { type Check, OK, type Rule, UNDEFINED } from "./sysreg/row.js";
-import { el0Needs, isHostMode, SCTLR_EL0, tdz, tpcp, tpu, tsw, ttlb } from "./sysreg/rules.js";
+import { el0Needs, isHostMode, SCTLR_EL0, tpcp, tpu, tsw, ttlb, zvaRules } from "./sysreg/rules.js";
 import { trapEsr } from "./sysreg/system-registers.js";
 import { HCR } from "./words.js";
 
@@ -91,7 +90,7 @@ const cacheRows: readonly SysRow[] = [
   { name: "DC ISW", at: [0, 7, 6, 2], el: 1, rules: [tsw], run: nothing },
   { name: "DC CSW", at: [0, 7, 10, 2], el: 1, rules: [tsw], run: nothing },
   { name: "DC CISW", at: [0, 7, 14, 2], el: 1, rules: [tsw], run: nothing },
-  { name: "DC ZVA", at: [3, 7, 4, 1], el: 0, rules: [el0Needs(SCTLR_EL0.DZE), tdz], run: zeroByVa },
+  { name: "DC ZVA", at: [3, 7, 4, 1], el: 0, rules: zvaRules, run: zeroByVa },
   { name: "DC CVAC", at: [3, 7, 10, 1], el: 0, rules: [el0Cache, tpcp], run: cacheByVa(el0Read) },
   { name: "DC CVAU", at: [3, 7, 11, 1], el: 0, rules: [el0Cache, tpu], run: cacheByVa(el0Read) },
   { name: "DC CIVAC", at: [3, 7, 14, 1], el: 0, rules: [el0Cache, tpcp], run: cacheByVa(el0Read) },

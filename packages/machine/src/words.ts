@@ -18,6 +18,7 @@ export const TLB_FETCH_LO = R.TLB_FETCH * 2;
 export const ALIGN_CHECK_LO = R.ALIGN_CHECK * 2;
 export const SP_CHECK_LO = R.SP_CHECK * 2;
 export const FP_TRAP_LO = R.FP_TRAP * 2;
+export const ZVA_TRAP_LO = R.ZVA_TRAP * 2;
 export const EVENT_LO = R.EVENT * 2;
 export const ATTENTION_LO = R.ATTENTION * 2;
 

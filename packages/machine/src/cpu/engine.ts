@@ -48,6 +48,9 @@ export const HostReply = {
   LEAVE: 2,
 } as const;
 
+/** Bytes that DC ZVA zeroes. */
+export const DC_ZVA_BYTES = 64;
+
 /** Flags of a data access, for the host's slow path. */
 export const Access = {
   READ: 0,

@@ -38,7 +38,7 @@ const ENGINE = [
   "ATTENTION", // i32: non-zero asks the engine to leave at the next instruction boundary
   "BUDGET_HELD", // i32: the engine's own, 0 outside `run`
   "FP_TRAP", // i32: non-zero when FP and SIMD instructions trap at the current EL: they go to the host
-  "ENGINE_SPARE2",
+  "ZVA_TRAP", // i32: non-zero when DC ZVA at the current EL is more than a store of zeros: it goes to the host
   "ENGINE_SPARE3",
 ] as const;
 

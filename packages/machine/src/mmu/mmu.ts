@@ -17,6 +17,8 @@ import { GPC_OK, gpcFault } from "../gpt.js";
 import type { Machine } from "../machine.js";
 import { NO_FRAME, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
 import type { Processor } from "../processor.js";
+import { OK } from "../sysreg/row.js";
+import { zvaRules } from "../sysreg/rules.js";
 import {
   ALIGN_CHECK_LO,
   FP_TRAP_LO,
@@ -28,6 +30,7 @@ import {
   TLB_FETCH_LO,
   TLB_READ_LO,
   TLB_WRITE_LO,
+  ZVA_TRAP_LO,
 } from "../words.js";
 import { KEY_WORDS, Regime, regimeOf, SCTLR, sctlrOf, TranslationContext, writeKey } from "./context.js";
 import { Permission, TableWalker, type WalkOptions } from "./walk.js";
@@ -125,13 +128,15 @@ export class Mmu {
     w[TLB_FETCH_LO] = context ? context.fetch : emptyTlb;
   }
 
-  /** Which alignment the engine checks at the current EL, and whether FP and SIMD trap there. */
-  private setChecks({ w }: Processor): void {
+  /** What the engine checks at the current EL: alignment, and whether FP and SIMD or DC ZVA trap there. */
+  private setChecks(pe: Processor): void {
+    const { w } = pe;
     const el = (w[PSTATE_LO]! >> 2) & 3;
     const regime = regimeOf(w, el);
     const sctlr = sctlrOf(w, regime);
     w[ALIGN_CHECK_LO] = (sctlr & SCTLR.A) !== 0 || isAlignAlways(w, regime, sctlr) ? 1 : 0;
     w[FP_TRAP_LO] = fpTrap(w, el);
+    w[ZVA_TRAP_LO] = isAlignAlways(w, regime, sctlr) || zvaRules.some((rule) => rule(pe, el, true) !== OK) ? 1 : 0;
     w[SP_CHECK_LO] = (sctlr & (el === 0 ? SCTLR.SA0 : SCTLR.SA)) !== 0 ? 1 : 0;
   }
 

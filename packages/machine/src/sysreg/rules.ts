@@ -65,6 +65,8 @@ export const tpcp = hcrTrap(HCR.TPCP);
 export const tpu = hcrTrap(HCR.TPU);
 export const ttlb = hcrTrap(HCR.TTLB);
 export const tdz = hcrTrap(HCR.TDZ);
+/** DC ZVA: EL0 needs SCTLR_EL1.DZE, and HCR_EL2.TDZ traps it. */
+export const zvaRules: readonly Rule[] = [el0Needs(SCTLR_EL0.DZE), tdz];
 /** HCR_EL2.TVM traps writes of the virtual memory control registers, TRVM reads. */
 export const virtualMemory: readonly Rule[] = [hcrTrap(HCR.TVM, "write"), hcrTrap(HCR.TRVM, "read")];
 

@@ -3,7 +3,7 @@
  * `LoopContext` emits handlers of the loop, `CalledContext` functions of their own for rare rows.
  */
 import { invariant } from "@realmbox/abi";
-import { Access } from "../engine.js";
+import { Access, DC_ZVA_BYTES } from "../engine.js";
 import { FlagKind } from "../flags.js";
 import type { Context, DataAccess, TableName, VectorRegister } from "../rows/context.js";
 import {
@@ -26,7 +26,7 @@ import {
 } from "../rows/expr.js";
 import type { FieldPlace, Row } from "../rows/row.js";
 import { extractLane } from "../rows/vector.js";
-import { offsetOf, R } from "../state.js";
+import { offsetOf, R, type RegName } from "../state.js";
 import type { CodeWriter, Label, Op } from "../wasm/code.js";
 import type { Candidate } from "./decode.js";
 import type { DeclaredFunction } from "./functions.js";
@@ -198,6 +198,14 @@ abstract class InterpreterContext implements Context {
     emit(this.code, value);
     this.code.localSet(local);
     return leaf(value.type, (code) => code.localGet(local));
+  }
+
+  special(name: RegName): Expr {
+    return this.load("i64_load", "i64", this.state(), offsetOf(name), 3);
+  }
+
+  setSpecial(name: RegName, value: Expr): void {
+    this.store("i64_store", this.state(), value, offsetOf(name), 3);
   }
 
   table(name: TableName, index: Expr): Expr {
@@ -458,6 +466,19 @@ abstract class InterpreterContext implements Context {
     }
     const op = size === (value.type === "i64" ? 8 : 4) ? `${value.type}_store` : `${value.type}_store${size * 8}`;
     this.store(op as keyof typeof Op, host, value, offset, 0);
+  }
+
+  zeroBlock(va: Expr): void {
+    const block = this.tmp(and(va, ~(DC_ZVA_BYTES - 1)));
+    const array = this.load("i32_load", "i32", this.state(), offsetOf("TLB_WRITE"), 2);
+    const entry = this.tmp(tlbEntry(array, block));
+    const trap = this.load("i32_load", "i32", this.state(), offsetOf("ZVA_TRAP"), 2);
+    const tag = this.load("i64_load", "i64", entry, 0, 3);
+    this.when({ op: "ne", type: "i32", args: [tag, or(lastPage(block, DC_ZVA_BYTES), zext(trap))] }, () =>
+      this.system(),
+    );
+    const host = this.tmp(add(wrap(block), this.load("i32_load", "i32", entry, 8, 2)));
+    for (let offset = 0; offset < DC_ZVA_BYTES; offset += 8) this.store("i64_store", host, i64(0), offset, 3);
   }
 
   monitor(host: Expr, size: number): void {

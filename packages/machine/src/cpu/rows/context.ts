@@ -10,6 +10,7 @@
  *  4. Register 31 has two readers: `get` (zero) and `getsp` (stack pointer). The row says which.
  *  5. `sf` 0 means i32 nodes and zero extension at the write; 1 means i64 nodes.
  */
+import type { RegName } from "../state.js";
 import type { Expr, ExprType, Field } from "./expr.js";
 
 /** A data access. */
@@ -45,6 +46,9 @@ export interface Context {
   tmp(value: Expr): Expr;
   /** Address of this instruction. */
   pc(): Expr;
+  /** A register of the state by its name, as i64. What an access must check is the row's to check. */
+  special(name: RegName): Expr;
+  setSpecial(name: RegName, value: Expr): void;
   /** An entry of a table: i64 of "bitmask", i32 of the CRC tables. */
   table(name: TableName, index: Expr): Expr;
 
@@ -93,6 +97,8 @@ export interface Context {
   /** The `size` bytes at a host address (plus `offset`), sign or zero extended to `type`; v128 of 4, 8 or 16 bytes. */
   peek(host: Expr, size: number, type: ExprType, options?: { signed?: boolean; offset?: number }): Expr;
   poke(host: Expr, size: number, value: Expr, offset?: number): void;
+  /** DC ZVA where it is a mere store that the TLB knows; everything else about it is left to `system`. */
+  zeroBlock(va: Expr): void;
   /** Exclusive monitor: set to `host` and `size` bytes. */
   monitor(host: Expr, size: number): void;
   clearMonitor(): void;
@@ -106,6 +112,6 @@ export interface Context {
   branch(offset: Expr): void;
   /** Goes to a virtual address. Ends the instruction. */
   jump(target: Expr, kind: "indirect" | "call" | "return"): void;
-  /** Leaves the instruction to `EngineHost.system`. Must be all that the instruction does. */
+  /** Leaves the instruction to `EngineHost.system`. Nothing of it may have been done. */
   system(): void;
 }

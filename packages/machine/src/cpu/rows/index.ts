@@ -9,6 +9,7 @@ import { arithmeticRows } from "./arithmetic.js";
 import { atomicRows } from "./atomic.js";
 import { bitRows } from "./bits.js";
 import { branchRows } from "./branch.js";
+import { hotSystemRows } from "./hot-system.js";
 import { loadStoreRows } from "./load-store.js";
 import { logicalRows } from "./logical.js";
 import { multiplyRows } from "./multiply.js";
@@ -26,4 +27,5 @@ export const ROWS: readonly Row[] = [
   ...loadStoreRows,
   ...atomicRows,
   ...systemRows,
+  ...hotSystemRows,
 ];
