@@ -22,7 +22,18 @@ function machineOptions(command: Command): Command {
     .addOption(new Option("-c, --cpus <n>", "virtual CPUs (vCPUs), 1 to 8").default("1", "1"))
     .option("-m, --mem <size>", "RAM: size[BKMGTP][@address], in MiB without a unit (default: 64 MiB × (vCPUs + 3))")
     .option("-i, --initrd <file>", "initial RAM disk")
-    .option("-p, --params <string>", "kernel parameters, put behind kvmtool's: console=ttyS0 root=/dev/vda rw")
+    .option(
+      "-p, --params <string>",
+      "kernel parameters, put behind kvmtool's: console=ttyS0 (hvc0 with --console virtio) root=/dev/vda rw",
+    )
+    .option(
+      "-d, --disk <image[,ro]>",
+      "a raw image file as a virtio disk, ,ro for read-only; repeatable, up to 4",
+      collect,
+    )
+    .option("--rng", "a virtio entropy device, whose bytes follow from --seed")
+    .option("--console <kind>", "the console that has the input: serial or virtio (default: serial)")
+    .option("--virtio-transport <kind>", "virtio version 2 or 1: mmio or mmio-legacy (default: mmio)")
     .option("--nodefaults", "no kernel parameters but those of -p")
     .option("--kaslr-seed <n>", "the seed that the device tree gives the kernel, 64 bits (default: 0)")
     .option("--measurement-algo <name>", "hash of the realm's measurements: sha256 or sha512 (default: sha256)")
@@ -59,6 +70,8 @@ function runOptions(command: Command, { quiet }: { quiet: string }): Command {
     .option("-q, --quiet", quiet);
 }
 
+const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
+
 /** Examples at the end of a command's help; cli/cli.test.ts runs each. */
 const examples = (...lines: readonly string[]): string =>
   `\nExamples:\n${lines.map((line) => `  realmbox ${line}`).join("\n")}`;
@@ -68,8 +81,6 @@ function print({ exitCode: code, stdout, stderr }: CommandOutput): number {
   if (stderr !== "") writeAll(2, Buffer.from(stderr));
   return code;
 }
-
-const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
 function program(): Command {
   const root = new Command("realmbox")

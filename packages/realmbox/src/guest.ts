@@ -58,6 +58,16 @@ const START_DATE = Date.UTC(2026, 0, 1);
 /** Characters of the console that are kept at least: a guest that never stops writing must not fill the memory. */
 const CONSOLE_KEPT = 1 << 20;
 
+/** Fills an array with 64-bit numbers, little-endian. */
+function fillRandom(into: Uint8Array, next: () => bigint): void {
+  const word = new Uint8Array(8);
+  const view = new DataView(word.buffer);
+  for (let at = 0; at < into.length; at += 8) {
+    view.setBigUint64(0, next(), true);
+    into.set(word.subarray(0, into.length - at), at);
+  }
+}
+
 export class Guest {
   readonly box: Box;
   readonly vm: VirtualMachine;
@@ -99,6 +109,8 @@ export class Guest {
       consoleInput: input,
       now: () => startDate + (Number(box.machine.counter()) * 1000) / board.counterHz,
       challenge: options.challenge ?? new Uint8Array(64),
+      random: (into) => fillRandom(into, () => box.machine.random.next()),
+      trace: box.machine.trace,
       ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
       onEnd: () => box.machine.stop("guest ended"),
     });

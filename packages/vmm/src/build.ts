@@ -99,7 +99,7 @@ function* build({ process, content, plan, onStep = () => {} }: BuildOptions): Op
   onStep({ name: "KVM_CREATE_VM", fields: { type: realm ? "realm" : "normal", ipa_bits: content.ipaBits } });
 
   if (plan !== undefined) yield* createRealm(vm, plan, onStep);
-  const gic = createGic(vm, cpus);
+  const gic = createGic(vm, cpus, content.virtio.length);
   const memory = yield* createMemory(process, vm, content);
   onStep({ name: "KVM_SET_USER_MEMORY_REGION", fields: { base: ram.base, size: ram.size } });
   loadImages(process, memory.address, content);
@@ -142,14 +142,14 @@ function* populateRealm(vm: Vm, { ripas, populate }: RealmPlan, onStep: OnStep):
 const U32 = layout("u32", 4, { value: u32(0) });
 const U64 = layout("u64", 8, { value: u64(0) });
 
-function createGic(vm: Vm, cpus: number) {
+function createGic(vm: Vm, cpus: number, virtioDevices: number) {
   const gic = must("KVM_CREATE_DEVICE (VGICv3)", vm.createDevice(KVM_DEV_TYPE_ARM_VGIC_V3));
   const { ADDR, NR_IRQS } = KVM_DEV_ARM_VGIC_GRP;
   const setAddress = (what: string, type: bigint, value: bigint) =>
     must(`VGIC ${what}`, gic.setDeviceAttr(ADDR, type, U64.encode({ value })));
   setAddress("distributor address", KVM_VGIC_V3_ADDR_TYPE_DIST, GIC_DIST_BASE);
   setAddress("redistributor address", KVM_VGIC_V3_ADDR_TYPE_REDIST, gicRedistBase(cpus));
-  must("VGIC NR_IRQS", gic.setDeviceAttr(NR_IRQS, 0n, U32.encode({ value: gicInterruptCount(0) })));
+  must("VGIC NR_IRQS", gic.setDeviceAttr(NR_IRQS, 0n, U32.encode({ value: gicInterruptCount(virtioDevices) })));
   return gic;
 }
 

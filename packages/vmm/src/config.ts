@@ -3,9 +3,9 @@
  * whole content of the guest's machine before its first instruction. All of this is pure: the same configuration gives
  * the same machine, and for a realm the same measurement, without running anything.
  *
- * @spec kvmtool, "lkvm run": partial: no firmware and flash, no PCI and virtio devices (so there is no implicit network
- *   card and no root file system), no MTE, PMU, SVE, gicv2, gicv3-its
- * @spec virtio 1.2, "Device Types": absent
+ * @spec kvmtool, "lkvm run": partial: no firmware and flash, no PCI, no virtio devices but console, block and entropy (so
+ *   there is no implicit network card and no root file system), no MTE, PMU, SVE, gicv2, gicv3-its
+ * @spec virtio 1.2, "Device Types": partial: console, block, entropy
  */
 import { type ConfigError, failure, type LoadError, type Result, success } from "./error.js";
 import { machineTree } from "./fdt/machine-tree.js";
@@ -13,8 +13,14 @@ import { utf8 } from "./fdt/writer.js";
 import { parseImage } from "./loader/image.js";
 import { type MemoryRange, type Placement, placeImages } from "./loader/placement.js";
 import { CPUS_MAX, defaultMemorySize, FDT_ALIGN, hex, ipaBits, RAM_BASE } from "./memory-map.js";
+import type { VirtioDeviceConfig } from "./virtio/devices.js";
+import type { Disk } from "./virtio/disk.js";
+import type { VirtioTransport } from "./virtio/mmio.js";
 
 export type MeasurementAlgorithm = "sha256" | "sha512";
+
+export const CONSOLE_KINDS = ["serial", "virtio"] as const;
+export type ConsoleKind = (typeof CONSOLE_KINDS)[number];
 
 export interface VmConfig {
   /** Kernel: arm64 Image, ELF executable or flat binary (`-k`). */
@@ -33,6 +39,14 @@ export interface VmConfig {
   readonly ramBase?: bigint;
   /** /chosen/kaslr-seed; default 0 (`--kaslr-seed`). */
   readonly kaslrSeed?: bigint;
+  /** Block devices in their order: /dev/vda, /dev/vdb …; at most 4 (`-d`). Only their number is measured. */
+  readonly disks?: readonly Disk[];
+  /** An entropy device (`--rng`). */
+  readonly rng?: boolean;
+  /** Which console has the input: UART 0, or a virtio console that is there only then; default serial (`--console`). */
+  readonly console?: ConsoleKind;
+  /** Version 2 of virtio over MMIO, or 1; default mmio (`--virtio-transport`; kvmtool's default is pci). */
+  readonly virtioTransport?: VirtioTransport;
   /** Make the VM a realm (`--realm`). */
   readonly realm?: boolean;
   /** Hash of RIM and REMs; default sha256 (`--measurement-algo`; realms only). */
@@ -48,6 +62,10 @@ export interface MachineContent {
   readonly realm: boolean;
   readonly ipaBits: number;
   readonly bootargs: string | undefined;
+  readonly console: ConsoleKind;
+  /** The virtio devices by slot. */
+  readonly virtio: readonly VirtioDeviceConfig[];
+  readonly virtioTransport: VirtioTransport;
   /** Kernel, initrd and the device tree's address. */
   readonly placement: Placement;
   /** The device tree's 64 KiB. */
@@ -63,6 +81,8 @@ export const RPV_SIZE = 64;
 /** kvmtool's buffer for the command line, with the NUL. */
 export const COMMAND_LINE_MAX = 2048;
 const IPA_BITS_MAX = 48;
+/** kvmtool, "MAX_DISK_IMAGES". */
+export const DISKS_MAX = 4;
 
 /** Checks the configuration, loads and places the images, writes the device tree. */
 export function machineContent(config: VmConfig): Result<MachineContent, LoadError | ConfigError> {
@@ -76,6 +96,9 @@ export function machineContent(config: VmConfig): Result<MachineContent, LoadErr
   const ram: MemoryRange = { base: config.ramBase ?? RAM_BASE, size: config.memory ?? defaultMemorySize(cpus) };
   const memoryProblem = checkMemory(ram, realm);
   if (memoryProblem !== undefined) return memoryProblem;
+  const { disks = [] } = config;
+  if (disks.length > DISKS_MAX) return failure("too-many-disks", `${disks.length} disks; ${DISKS_MAX} is the most`);
+  const virtio = virtioDevices(config);
   const bootargs = commandLine(config);
   if (!bootargs.ok) return bootargs;
 
@@ -94,6 +117,7 @@ export function machineContent(config: VmConfig): Result<MachineContent, LoadErr
     cpus,
     ram,
     realm,
+    virtioDevices: virtio.length,
     kaslrSeed: BigInt.asUintN(64, config.kaslrSeed ?? 0n),
     ...(bootargs.value === undefined ? {} : { bootargs: bootargs.value }),
     ...(initrd === undefined ? {} : { initrd: { start: initrd.start, size: initrd.bytes.length } }),
@@ -108,12 +132,24 @@ export function machineContent(config: VmConfig): Result<MachineContent, LoadErr
     realm,
     ipaBits: ipaBits({ ramTop: ram.base + ram.size, realm }),
     bootargs: bootargs.value,
+    console: config.console ?? "serial",
+    virtio,
+    virtioTransport: config.virtioTransport ?? "mmio",
     placement: placement.value,
     deviceTree: tree.value,
     entry: kernel.value.entry,
     measurementAlgorithm: config.measurementAlgorithm ?? "sha256",
     personalizationValue,
   });
+}
+
+/** The devices in their fixed order: console, disks, entropy. */
+function virtioDevices({ console, disks = [], rng = false }: VmConfig): VirtioDeviceConfig[] {
+  return [
+    ...(console === "virtio" ? [{ kind: "console" } as const] : []),
+    ...disks.map((disk) => ({ kind: "block", disk }) as const),
+    ...(rng ? [{ kind: "rng" } as const] : []),
+  ];
 }
 
 function checkRealmOptions(config: VmConfig, realm: boolean) {
@@ -162,10 +198,11 @@ function checkMemory(ram: MemoryRange, realm: boolean) {
 export function commandLine({
   params = "",
   nodefaults = false,
-}: Pick<VmConfig, "params" | "nodefaults">): Result<string | undefined, ConfigError> {
+  console = "serial",
+}: Pick<VmConfig, "params" | "nodefaults" | "console">): Result<string | undefined, ConfigError> {
   let line = params;
   if (!nodefaults) {
-    line = " console=ttyS0";
+    line = console === "virtio" ? " console=hvc0" : " console=ttyS0";
     if (!params.includes("root=")) line += " root=/dev/vda rw ";
     if (params !== "") line += ` ${params}`;
   }

@@ -28,6 +28,7 @@ export type ConfigErrorKind =
   | "bad-memory"
   | "bad-cpus"
   | "bad-params"
+  | "too-many-disks"
   | "bad-realm-pv"
   | "realm-only-option"
   | "device-tree-too-large";

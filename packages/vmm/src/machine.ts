@@ -21,6 +21,7 @@ import {
   KVM_MEMORY_EXIT_FLAG_PRIVATE,
   KVM_REG,
   KVM_SYSTEM_EVENT,
+  type Trace,
 } from "@realmbox/abi";
 import {
   type Host,
@@ -41,21 +42,29 @@ import { Ns16550, type Ns16550State } from "./devices/ns16550.js";
 import { EmptyPciEcam } from "./devices/pci-ecam.js";
 import { failure, type Result, success, type VmmError } from "./error.js";
 import { EXIT_STATUS_MAX, GuestChannel, type GuestChannelState, type Registers } from "./guest-channel.js";
+import type { GuestRam } from "./guest-ram.js";
 import { UART_COUNT, uartBase, uartIntid } from "./memory-map.js";
 import { planRealm, type RealmPlan, realmPlatform } from "./realm/plan.js";
+
+import type { ConsoleSize } from "./virtio/console.js";
+import { VirtioDevices, type VirtioDevicesState } from "./virtio/devices.js";
 
 /** What surrounds the machine. */
 export interface VmOptions {
   /** Name of the VMM's process on the Host, unique among them; default "lkvm". */
   readonly name?: string;
-  /** A byte that the guest wrote to UART 0. */
+  /** A byte that the guest wrote to UART 0, or to the virtio console. */
   readonly consoleOutput: (byte: number) => void;
-  /** What UART 0 receives. */
+  /** What the console receives: UART 0, or the virtio console when there is one. */
   readonly consoleInput?: ConsoleInput;
   /** The guest's real time: milliseconds since 1970-01-01 UTC. A start date plus the machine's counter is deterministic. */
   readonly now: () => number;
   /** What GUEST_CHALLENGE gives; at most 64 bytes. Without it the call is refused. */
   readonly challenge?: Uint8Array;
+  /** Fills an array with what the entropy device gives; deterministic, as everything else. Needed with `rng`. */
+  readonly random?: (into: Uint8Array) => void;
+  /** Where the devices' events go. */
+  readonly trace?: Trace;
   /** A step of the construction was done. */
   readonly onStep?: (step: BuildStep) => void;
   /** A vCPU came out to the VMM: a place to look at the time. */
@@ -95,6 +104,7 @@ interface VmSnapshot {
   readonly rtc: Mc146818State;
   readonly channel: GuestChannelState;
   readonly counters: VmCounters;
+  readonly virtio: VirtioDevicesState;
   readonly inputTaken: number;
   readonly end: VmEnd | null;
   readonly memory: string | null;
@@ -115,6 +125,7 @@ export class VirtualMachine {
   readonly #bus = new MmioBus();
   readonly #uarts: readonly Ns16550[];
   readonly #rtc: Mc146818;
+  readonly #virtio: VirtioDevices;
   readonly #channel: GuestChannel;
   #process: Process | undefined;
   #built: BuiltMachine | undefined;
@@ -129,9 +140,25 @@ export class VirtualMachine {
     this.name = `vmm:${this.#processName}`;
     if (content.realm && host.rmm !== undefined) this.plan = planRealm(content, realmPlatform(host.rmm.features0));
     this.#channel = new GuestChannel(options.challenge);
-    this.#uarts = Array.from({ length: UART_COUNT }, (_, index) => this.#uart(index));
+    const input = this.#consoleInput();
+    const isSerial = content.console === "serial";
+    this.#uarts = Array.from({ length: UART_COUNT }, (_, index) =>
+      this.#uart(index, isSerial && index === 0 ? input : NO_INPUT),
+    );
     this.#rtc = new Mc146818(options.now);
-    for (const device of [...this.#uarts, this.#rtc, new EmptyPciEcam()]) this.#bus.add(device);
+    this.#virtio = new VirtioDevices({
+      devices: content.virtio,
+      transport: content.virtioTransport,
+      ram: content.ram,
+      ipaBits: content.ipaBits,
+      realm: content.realm,
+      consoleOutput: options.consoleOutput,
+      consoleInput: input,
+      random: options.random ?? ((into) => into.fill(0)),
+      trace: options.trace,
+    });
+    const devices = [...this.#uarts, this.#rtc, ...this.#virtio.transports, new EmptyPciEcam()];
+    for (const device of devices) this.#bus.add(device);
   }
 
   /** Checks a configuration; nothing is built yet. */
@@ -179,6 +206,7 @@ export class VirtualMachine {
     if (isKvmError(built)) return refused("building the machine", built);
     if (!built.ok) return built;
     this.#built = built.value;
+    this.#virtio.attach(this.#process, built.value.vm, built.value.memory.address);
     return success(undefined);
   }
 
@@ -199,7 +227,17 @@ export class VirtualMachine {
 
   /** The guest's end of the console. */
   get consoleReceiver(): ConsoleReceiver {
-    return this.#uarts[0]!;
+    return this.#virtio.console ?? this.#uarts[0]!;
+  }
+
+  /** The guest's memory as the devices have it: what they read and wrote. */
+  get guestRam(): GuestRam {
+    return this.#virtio.ram;
+  }
+
+  /** The terminal has another size: the virtio console's driver is told; without one nobody is. */
+  setConsoleSize(size: ConsoleSize): void {
+    this.#virtio.console?.setSize(size);
   }
 
   /** The console's source has bytes: an interrupt may be due. */
@@ -224,6 +262,7 @@ export class VirtualMachine {
       rtc: this.#rtc.state,
       channel: this.#channel.state,
       counters: { ...this.counters },
+      virtio: this.#virtio.state,
       inputTaken: this.#inputTaken,
       end: this.#end ?? null,
       memory: this.#built === undefined ? null : `0x${this.#built.memory.address.toString(16)}`,
@@ -241,6 +280,7 @@ export class VirtualMachine {
     this.#rtc.state = snapshot.rtc;
     this.#channel.state = snapshot.channel;
     Object.assign(this.counters, snapshot.counters);
+    this.#virtio.state = snapshot.virtio;
     while (this.#inputTaken < snapshot.inputTaken) if (this.#takeInput() === undefined) break;
     this.#end = snapshot.end ?? undefined;
     if (snapshot.memory === null) return;
@@ -249,6 +289,7 @@ export class VirtualMachine {
     const vm = this.#host.vms(this.#process)[0];
     invariant(vm !== undefined, "the snapshot's Host lacks the VM", this.#processName);
     this.#built = { vm, vcpus: vm.vcpus, memory: { address: BigInt(snapshot.memory) } };
+    this.#virtio.attach(this.#process, vm, this.#built.memory.address);
     for (const vcpu of vm.vcpus) if (vcpu.started) vcpu.start(this.#onExit);
   }
 
@@ -342,6 +383,7 @@ export class VirtualMachine {
     const error = yield* this.#built.vm.setMemoryAttributesOp({ address, size, attributes });
     if (error === undefined) {
       this.counters.conversions += Number(size / GRANULE);
+      this.#virtio.ram.setShared(range, !isPrivate);
       return "run";
     }
     const half = isPrivate ? "private" : "shared";
@@ -363,22 +405,25 @@ export class VirtualMachine {
     return byte;
   }
 
-  /** UART 0 is the console; the others have nobody at the other end. */
-  #uart(index: number): Ns16550 {
+  #consoleInput(): ConsoleInput {
     const source = this.#options.consoleInput;
-    const input: ConsoleInput = {
+    return {
       take: () => this.#takeInput(),
       polled: () => source?.polled?.(),
       get ready() {
         return source?.ready ?? false;
       },
     };
+  }
+
+  /** UART 0 is a console in any case, and has the input unless the virtio console has it; the others have nobody at the other end. */
+  #uart(index: number, input: ConsoleInput): Ns16550 {
     const irq = Number(KVM_IRQ_LINE_FIELD.TYPE.of(KVM_ARM_IRQ_TYPE_SPI)) | uartIntid(index);
     return new Ns16550({
       name: `uart${index}`,
       base: uartBase(index),
       transmit: index === 0 ? this.#options.consoleOutput : () => {},
-      input: index === 0 ? input : NO_INPUT,
+      input,
       setLine: (level) => void this.#built?.vm.irqLine(irq, level),
     });
   }

@@ -21,8 +21,8 @@ const QEMU: Readonly<Record<string, string>> = {
   "enable-kvm": "everything is emulated",
   dtb: "the device tree is made by realmbox (--dump-dtb FILE shows it)",
   d: "use --trace[=categories]",
-  drive: "there are no disks",
-  device: "there are no further devices",
+  drive: "use --disk FILE",
+  device: "use --disk FILE, --rng, --console virtio",
   netdev: "there is no network",
 };
 

@@ -4,12 +4,23 @@
  */
 import { randomBytes } from "node:crypto";
 import { fstatSync, readFileSync, writeFileSync, writeSync } from "node:fs";
-import type { StampedTraceEvent, TraceCategory } from "@realmbox/abi";
+import { type StampedTraceEvent, TRACE_CATEGORIES, type TraceCategory } from "@realmbox/abi";
 import { toPem } from "@realmbox/attest";
 import { fromHex, toHex } from "@realmbox/token";
-import { type BuildStep, type MachineContent, machineContent, type VmConfig, type VmmError } from "@realmbox/vmm";
+import {
+  type BuildStep,
+  CONSOLE_KINDS,
+  type Disk,
+  type MachineContent,
+  MemoryDisk,
+  machineContent,
+  VIRTIO_TRANSPORTS,
+  type VmConfig,
+  type VmmError,
+} from "@realmbox/vmm";
 import { Box } from "../box.js";
 import { nodeCrypto } from "../crypto/node.js";
+import { openDisks, parseDisk } from "../disk.js";
 import type { Guest, GuestEnd } from "../guest.js";
 import { exitOf, makeReport, measure, type Report, realmPlatform, reportText } from "../report.js";
 import { parseCategories, traceLine } from "../trace-text.js";
@@ -26,6 +37,10 @@ export interface RunFlags {
   readonly initrd?: string;
   readonly params?: string;
   readonly nodefaults?: boolean;
+  readonly disk?: readonly string[];
+  readonly rng?: boolean;
+  readonly console?: string;
+  readonly virtioTransport?: string;
   readonly kaslrSeed?: string;
   readonly measurementAlgo?: string;
   readonly realmPv?: string;
@@ -59,8 +74,18 @@ export function imageOf(positional: string | undefined, flags: Pick<RunFlags, "k
   return findImage("image", positional);
 }
 
-/** The guest's configuration; `UsageError` names the option. */
-export function configOf(image: Image, flags: RunFlags): VmConfig {
+/**
+ * The guest's configuration; `UsageError` names the option. `disks` are those of `-d`, opened; without them the disks have
+ * no content, which a measurement does not see.
+ */
+export function configOf(
+  image: Image,
+  flags: RunFlags,
+  disks: readonly Disk[] = (flags.disk ?? []).map((argument) => {
+    const { readOnly } = parseDisk(argument);
+    return new MemoryDisk(0, { readOnly });
+  }),
+): VmConfig {
   const algorithm = flags.measurementAlgo;
   if (algorithm !== undefined && algorithm !== "sha256" && algorithm !== "sha512") {
     throw new UsageError(`option '--measurement-algo': '${algorithm}' is neither sha256 nor sha512`);
@@ -74,6 +99,10 @@ export function configOf(image: Image, flags: RunFlags): VmConfig {
     ...(flags.initrd === undefined ? {} : { initrd: readInput("option '-i, --initrd'", flags.initrd) }),
     ...(flags.params === undefined ? {} : { params: flags.params }),
     nodefaults: flags.nodefaults ?? false,
+    disks,
+    rng: flags.rng ?? false,
+    console: parseChoice("--console", flags.console ?? "serial", CONSOLE_KINDS),
+    virtioTransport: parseChoice("--virtio-transport", flags.virtioTransport ?? "mmio", VIRTIO_TRANSPORTS),
     cpus: flags.cpus === undefined ? 1 : parseCount("-c, --cpus", flags.cpus, { min: 1, max: CPUS_MAX }),
     ...(memory === undefined ? {} : { memory: memory.size }),
     ...(memory?.base === undefined ? {} : { ramBase: memory.base }),
@@ -82,6 +111,15 @@ export function configOf(image: Image, flags: RunFlags): VmConfig {
     ...(algorithm === undefined ? {} : { measurementAlgorithm: algorithm }),
     ...(flags.realmPv === undefined ? {} : { personalizationValue: new TextEncoder().encode(flags.realmPv) }),
   };
+}
+
+function parseChoice<T extends string>(option: string, text: string, choices: readonly T[]): T {
+  const choice = choices.find((one) => one === text);
+  if (choice === undefined) {
+    const hint = text.startsWith("pci") ? "there is no PCI: virtio devices are on MMIO" : undefined;
+    throw new UsageError(`option '${option}': '${text}' is neither ${choices.join(" nor ")}`, hint);
+  }
+  return choice;
 }
 
 function parseInteger(option: string, text: string): bigint {
@@ -213,10 +251,7 @@ function traceOf(flags: RunFlags, output: RunOutput) {
   }
   const parsed = parseCategories(flags.trace);
   if ("unknown" in parsed) {
-    throw new UsageError(
-      `option '--trace': there is no category '${parsed.unknown}'`,
-      "smc, rmi, rsi, psci, rec, fault, mmio, irq, granule, boot",
-    );
+    throw new UsageError(`option '--trace': there is no category '${parsed.unknown}'`, TRACE_CATEGORIES.join(", "));
   }
   if (flags.traceOut === undefined) {
     return { categories: parsed.categories, write: output.trace, end: () => {} };
@@ -282,16 +317,34 @@ function lineWriter(fd: number): { write: (bytes: Uint8Array) => void; flush: ()
   };
 }
 
+/** Opens the disks of `-d` for as long as `run` takes. */
+function withDisks<T>(flags: RunFlags, warn: (line: string) => void, run: (disks: readonly Disk[]) => T): T {
+  const disks = openDisks(flags.disk ?? [], { warn });
+  try {
+    return run(disks);
+  } finally {
+    for (const disk of disks) disk.close();
+  }
+}
+
 export function runCommand(positional: string | undefined, flags: RunFlags): number {
   const image = imageOf(positional, flags);
-  const config = configOf(image, flags);
   const console = lineWriter(flags.json ? 2 : 1);
-  const progress = (line: string) => {
-    if (flags.quiet) return;
+  const tell = (line: string) => {
     console.flush();
     writeAll(2, Buffer.from(`${line}\n`));
   };
-  const { report } = runImage(image, config, flags, { console: console.write, progress, trace: writeTrace });
+  const progress = (line: string) => {
+    if (!flags.quiet) tell(line);
+  };
+  const { report } = withDisks(
+    flags,
+    (line) => tell(`realmbox: ${line}`),
+    (disks) => {
+      const config = configOf(image, flags, disks);
+      return runImage(image, config, flags, { console: console.write, progress, trace: writeTrace });
+    },
+  );
   console.flush();
   if (flags.json) writeAll(1, Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
   if (!flags.quiet) writeAll(2, Buffer.from(reportText(report)));
@@ -307,15 +360,21 @@ export interface TokenFlags extends RunFlags {
 /** `realmbox token --out FILE IMAGE`: runs the image as a realm and writes its token. */
 export function tokenCommand(positional: string | undefined, flags: TokenFlags): number {
   const image = imageOf(positional, flags);
-  const config = configOf(image, { ...flags, realm: true });
   const console = lineWriter(2);
-  const { box, guest, end, report } = runImage(image, config, flags, {
-    console: flags.quiet ? () => {} : console.write,
-    progress: (line) => {
-      if (!flags.quiet) writeAll(2, Buffer.from(`${line}\n`));
+  const { box, guest, end, report } = withDisks(
+    flags,
+    (line) => writeAll(2, Buffer.from(`realmbox: ${line}\n`)),
+    (disks) => {
+      const config = configOf(image, { ...flags, realm: true }, disks);
+      return runImage(image, config, flags, {
+        console: flags.quiet ? () => {} : console.write,
+        progress: (line) => {
+          if (!flags.quiet) writeAll(2, Buffer.from(`${line}\n`));
+        },
+        trace: writeTrace,
+      });
     },
-    trace: writeTrace,
-  });
+  );
   console.flush();
   if (guest.token === undefined) {
     writeAll(2, Buffer.from(`realmbox: ${image.name} ended without handing over a token: ${exitOf(end).why}\n`));
