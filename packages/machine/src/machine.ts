@@ -165,6 +165,11 @@ export class Machine {
     return Math.floor(this.now / this.board.instructionsPerTick);
   }
 
+  /** Whether the counter follows a host clock. */
+  get followsHostClock(): boolean {
+    return this.hostClock !== undefined;
+  }
+
   /** CNTPCT_EL0. */
   counter(): bigint {
     return BigInt(this.ticks);

@@ -5,7 +5,7 @@
  */
 import type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
 import { createHost, type Host } from "@realmbox/host";
-import { baseBoard, Machine, type RunEnd } from "@realmbox/machine";
+import { baseBoard, type HostClock, Machine, type RunEnd } from "@realmbox/machine";
 import { createMonitor, type PlatformIdentity, platformIdentity } from "@realmbox/monitor";
 import { createRmm } from "@realmbox/rmm";
 import { type Result, success, VirtualMachine, type VmConfig } from "@realmbox/vmm";
@@ -22,6 +22,11 @@ export interface BoxOptions {
   readonly seed?: bigint;
   /** The interpreter's WebAssembly bytes; generated when absent (a tenth of a second). */
   readonly engine?: Uint8Array;
+  /**
+   * What the guests' time follows, for people who type; then no two runs are alike. Default: instructions count time, and equal
+   * inputs give equal runs. A guest then runs by `Guest.runAsync`, which waits where the guest does.
+   */
+  readonly clock?: HostClock;
   /** Subscriptions that begin before the boot. */
   readonly trace?: {
     readonly categories: readonly TraceCategory[];
@@ -48,10 +53,15 @@ export class Box {
   readonly identity: PlatformIdentity;
 
   /** Assembles the machine and boots it up to a Host that waits for work. */
-  constructor({ crypto, pes = 1, dramSize, seed = 0n, engine = ENGINE, trace }: BoxOptions) {
+  constructor({ crypto, pes = 1, dramSize, seed = 0n, engine = ENGINE, clock, trace }: BoxOptions) {
     this.crypto = crypto;
     const board = baseBoard({ peCount: pes, ...(dramSize === undefined ? {} : { dramSize }) });
-    this.machine = new Machine({ board, seed, ...(engine === undefined ? {} : { engine }) });
+    this.machine = new Machine({
+      board,
+      seed,
+      ...(engine === undefined ? {} : { engine }),
+      ...(clock === undefined ? {} : { clock }),
+    });
     if (trace) this.machine.trace.subscribe(trace.categories, trace.listener);
     const platformSeed = { crypto, seed: seedBytes(seed) };
     this.identity = platformIdentity(platformSeed, board.name);

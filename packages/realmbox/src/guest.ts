@@ -11,7 +11,10 @@ import {
   type VmConfig,
   type VmEnd,
 } from "@realmbox/vmm";
+import { AsyncRun } from "./async-run.js";
 import type { Box } from "./box.js";
+import { ConsoleFeed, type ConsoleSource } from "./console-feed.js";
+import { type HostTime, hostTime } from "./host-time.js";
 import { RealmAwareness } from "./realm-awareness.js";
 
 export interface GuestOptions {
@@ -23,7 +26,10 @@ export interface GuestOptions {
   readonly input?: Uint8Array;
   /** 1 to 64 bytes that the guest's token must carry; default 64 bytes of 0. */
   readonly challenge?: Uint8Array;
-  /** The guest's date at its start, milliseconds since 1970-01-01 UTC; default 2026-01-01, so that runs are alike. */
+  /**
+   * The guest's date when the machine's counter was 0, milliseconds since 1970-01-01 UTC; default 2026-01-01, so that runs
+   * are alike.
+   */
   readonly startDate?: number;
   readonly onStep?: (step: BuildStep) => void;
 }
@@ -54,6 +60,18 @@ export interface RunUntil {
   readonly checkEvery?: number;
 }
 
+/** What a run that shares its thread may have besides. */
+export interface RunAsyncOptions extends RunUntil {
+  /** Console input that comes while the guest runs. */
+  readonly source?: ConsoleSource;
+  /** Ends the run with `cancelled`, also while it waits. */
+  readonly signal?: AbortSignal;
+  /** Called before others run and before the run waits: whoever buffers output passes it on. */
+  readonly onPause?: () => void;
+  /** Default: the host's own. */
+  readonly time?: HostTime;
+}
+
 const START_DATE = Date.UTC(2026, 0, 1);
 /** Characters of the console that are kept at least: a guest that never stops writing must not fill the memory. */
 const CONSOLE_KEPT = 1 << 20;
@@ -76,6 +94,8 @@ export class Guest {
   #started = false;
   /** The text that `run` waits for. */
   #awaited: string | undefined;
+  /** A run that shares its thread. */
+  #asyncRun: AsyncRun | undefined;
   readonly #awareness: RealmAwareness | undefined;
 
   private constructor(box: Box, vm: VirtualMachine, input: InputQueue) {
@@ -112,6 +132,9 @@ export class Guest {
       random: (into) => fillRandom(into, () => box.machine.random.next()),
       trace: box.machine.trace,
       ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
+      onExit: () => {
+        if (guest) guest.#asyncRun?.exited();
+      },
       onEnd: () => box.machine.stop("guest ended"),
     });
     if (!vm.ok) return vm;
@@ -130,31 +153,84 @@ export class Guest {
     return this.vm.token;
   }
 
-  /** Runs the machine until the guest ends or a condition of `until` holds. */
+  /**
+   * Runs the machine until the guest ends or a condition of `until` holds. Nothing else runs on this thread meanwhile, and
+   * time that the guest waits is skipped.
+   */
   run(until: RunUntil = {}): GuestEnd {
-    if (!this.#started) {
-      this.#started = true;
-      // A snapshot brings back threads that run already.
-      const isRunning = this.vm.end !== undefined || this.vm.built?.vcpus.some((vcpu) => vcpu.started);
-      const started = isRunning ? success(undefined) : this.vm.start();
-      if (!started.ok) return { kind: "host-error", why: started.error.message };
-    }
+    const refused = this.#begin(until);
+    if (refused !== undefined) return refused;
     const { machine } = this.box;
     const last = machine.now + (until.instructions ?? Number.POSITIVE_INFINITY);
     const step = until.checkEvery ?? 1_000_000;
-    this.#awaited = until.console;
     for (;;) {
-      if (until.console !== undefined && this.#console.includes(until.console)) return { kind: "reached" };
-      if (this.vm.end !== undefined) return this.vm.end;
-      const unaware = this.#awareness?.verdict;
-      if (unaware !== undefined) return { kind: "crash", why: unaware };
-      if (until.condition?.()) return { kind: "reached" };
-      if (until.cancelled?.()) return { kind: "cancelled" };
-      if (machine.now >= last) return { kind: "limit" };
+      const over = this.#check(until, last);
+      if (over !== undefined) return over;
       const end = machine.run({ instructions: Math.min(step, last - machine.now) });
       const outcome = this.#outcome(end);
       if (outcome !== undefined) return outcome;
     }
+  }
+
+  /**
+   * Runs the machine likewise, but lets others run on this thread every few milliseconds, and waits where the guest waits
+   * for something from outside: input of `source`, time of the host's clock. Without these two the run is that of `run`.
+   */
+  async runAsync(until: RunAsyncOptions = {}): Promise<GuestEnd> {
+    const refused = this.#begin(until);
+    if (refused !== undefined) return refused;
+    const { machine } = this.box;
+    const { source, signal } = until;
+    const last = machine.now + (until.instructions ?? Number.POSITIVE_INFINITY);
+    const receiver = this.vm.consoleReceiver;
+    const run = new AsyncRun({
+      machine,
+      time: until.time ?? hostTime,
+      feed: source && new ConsoleFeed({ source, machine, receiver, queue: this.input }),
+      checkEvery: until.checkEvery ?? Number.POSITIVE_INFINITY,
+      left: () => last - machine.now,
+      check: () => this.#check(until, last) ?? (signal?.aborted ? { kind: "cancelled" } : undefined),
+      outcome: (end) => this.#outcome(end),
+      onPause: until.onPause ?? (() => {}),
+    });
+    const wake = () => run.wake();
+    if (source) {
+      source.onReadable = wake;
+      this.input.onPolled = () => run.polled();
+    }
+    signal?.addEventListener("abort", wake);
+    this.#asyncRun = run;
+    try {
+      return await run.run();
+    } finally {
+      this.#asyncRun = undefined;
+      signal?.removeEventListener("abort", wake);
+      this.input.onPolled = undefined;
+      if (source) source.onReadable = undefined;
+    }
+  }
+
+  /** Starts the vCPUs the first time. */
+  #begin(until: RunUntil): GuestEnd | undefined {
+    this.#awaited = until.console;
+    if (this.#started) return undefined;
+    this.#started = true;
+    // A snapshot brings back threads that run already.
+    const isRunning = this.vm.end !== undefined || this.vm.built?.vcpus.some((vcpu) => vcpu.started);
+    const started = isRunning ? success(undefined) : this.vm.start();
+    return started.ok ? undefined : { kind: "host-error", why: started.error.message };
+  }
+
+  /** Whether a run is over; `last` is the clock at which it is in any case. */
+  #check(until: RunUntil, last: number): GuestEnd | undefined {
+    if (until.console !== undefined && this.#console.includes(until.console)) return { kind: "reached" };
+    if (this.vm.end !== undefined) return this.vm.end;
+    const unaware = this.#awareness?.verdict;
+    if (unaware !== undefined) return { kind: "crash", why: unaware };
+    if (until.condition?.()) return { kind: "reached" };
+    if (until.cancelled?.()) return { kind: "cancelled" };
+    if (this.box.machine.now >= last) return { kind: "limit" };
+    return undefined;
   }
 
   /** Tears the guest down; its memory is the Host's again. */

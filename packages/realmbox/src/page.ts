@@ -5,10 +5,12 @@
 
 export type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
 export { PAS_NAMES, Pas, SecurityState, TRACE_CATEGORIES } from "@realmbox/abi";
-export { GROUPS, isFault, type Machine, R } from "@realmbox/machine";
+export { GROUPS, type HostClock, isFault, type Machine, R } from "@realmbox/machine";
 export type { VmConfig, VmEnd } from "@realmbox/vmm";
 export * from "./box.js";
+export { type ConsoleSource, LiveInput } from "./console-feed.js";
 export { portableCrypto } from "./crypto/portable.js";
 export * from "./guest.js";
+export { type HostTime, hostTime } from "./host-time.js";
 export * from "./report.js";
 export * from "./trace-text.js";

@@ -1,18 +1,30 @@
 /**
- * Which image the user means. A positional that contains `/` or names a file is a file, else a built-in image
- * (design: "Command line").
+ * Which image the user means. A positional that contains `/` or names a file is a file, else a built-in image, else one
+ * that `images fetch` has put into the cache.
  */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { type ImageRecord, ImageStore } from "../images/store.js";
+import { unwrapKernel } from "../images/unwrap-kernel.js";
 import { closest } from "./suggest.js";
 import { UsageError } from "./usage.js";
 
 export interface Image {
   /** How reports call it. */
   readonly name: string;
+  /** The kernel, decompressed. */
   readonly bytes: Uint8Array;
   readonly builtIn: boolean;
+  /** What a fetched image brings along; options of the user come first. */
+  readonly fetched?: {
+    readonly record: ImageRecord;
+    readonly initrd: Uint8Array;
+    /** Kernel parameters, before those of `-p`. */
+    readonly params: string;
+  };
+  /** What was done to the file, for the user to know. */
+  readonly note?: string;
 }
 
 /** Folders that may hold the built-in images: beside the bundle, or the workspace's own when run from the sources. */
@@ -24,6 +36,7 @@ const builtInFolder = (): string | undefined => FOLDERS.find((folder) => existsS
 
 /** What the built-in images do, for a list; guests/README.md says more. */
 const ABOUT: Readonly<Record<string, string>> = {
+  echo: "gives back what it reads from the console, until Ctrl-d",
   hello: "says where it runs; a realm also fetches its attestation token",
   hostile: "misbehaves or works hard: -p case=NAME; without a case it lists them",
   "rsi-check": "tries every RSI command and PSCI function of a realm",
@@ -60,16 +73,56 @@ export function readInput(option: string, path: string): Uint8Array {
 }
 
 /** Resolves a positional or `-k` argument to an image; `UsageError` when there is no such thing. */
-export function findImage(option: string, name: string): Image {
-  if (name.includes("/") || existsSync(name)) return { name, bytes: readInput(option, name), builtIn: false };
+export function findImage(option: string, name: string, store = new ImageStore()): Image {
+  if (name.includes("/") || existsSync(name)) {
+    const { bytes, how } = unwrapKernel(readInput(option, name), name);
+    return { name, bytes, builtIn: false, ...(how === undefined ? {} : { note: how }) };
+  }
   const folder = builtInFolder();
-  const known = builtInImages().map((image) => image.name);
-  if (folder !== undefined && known.includes(name)) {
+  const builtIn = builtInImages().map((image) => image.name);
+  if (folder !== undefined && builtIn.includes(name)) {
     return { name, bytes: new Uint8Array(readFileSync(join(folder, `${name}.bin`))), builtIn: true };
   }
-  const near = closest(name, known);
+  const record = store.find(name);
+  if (record !== undefined) {
+    const bytes = store.read(record.kernel, name);
+    const initrd = store.read(record.initramfs, name);
+    return { name, bytes, builtIn: false, fetched: { record, initrd, params: record.params } };
+  }
+  if (name === "debian" || name.startsWith("debian-")) {
+    const suite = name.slice("debian-".length);
+    throw new UsageError(
+      `${option}: '${name}' has not been fetched`,
+      `run first: realmbox images fetch debian${suite === "" ? "" : ` --suite ${suite}`}`,
+    );
+  }
+  const known = [...builtIn, ...store.list().map((image) => image.name)];
+  const near = closest(name, [...known, "debian"]);
   throw new UsageError(
-    `${option}: there is no file and no built-in image '${name}'`,
-    near === undefined ? `built-in images: ${known.join(", ") || "none"}` : `did you mean ${near}?`,
+    `${option}: there is no file and no built-in or fetched image '${name}'`,
+    near === undefined ? `images: ${known.join(", ") || "none"}` : `did you mean ${near}?`,
   );
+}
+
+/** The kernel parameters of a run: the image's own, unless `--nodefaults`, then the user's. */
+export function paramsOf(
+  { fetched }: Image,
+  { params, nodefaults }: { readonly params?: string; readonly nodefaults?: boolean },
+): string | undefined {
+  const own = nodefaults ? undefined : fetched?.params;
+  return own === undefined || own === "" ? params : params === undefined ? own : `${own} ${params}`;
+}
+
+/** What the user should know about an image and did not say. */
+export function notesOf(image: Image, { nodefaults }: { readonly nodefaults?: boolean }): readonly string[] {
+  const { fetched, note } = image;
+  return [
+    ...(note === undefined ? [] : [note]),
+    ...(fetched === undefined
+      ? []
+      : [`${image.name}: Debian ${fetched.record.suite}, kernel ${fetched.record.kernel.version}`]),
+    ...(fetched === undefined || nodefaults || fetched.params === ""
+      ? []
+      : [`${image.name}: default kernel parameters ${fetched.params} (--nodefaults leaves them out)`]),
+  ];
 }
