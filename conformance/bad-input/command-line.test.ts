@@ -51,7 +51,7 @@ describe.each<readonly [string, readonly Case[]]>([
     [
       [["run", "--realm", "./nope"], /image: cannot read '\.\/nope': no such file/],
       [["run", folder], /cannot read '.*': is a directory/],
-      [["run", "helo"], /no file and no built-in image 'helo'\n\s+did you mean hello\?/],
+      [["run", "helo"], /no file and no built-in or fetched image 'helo'\n\s+did you mean hello\?/],
       [["run", "--kernel", "nope"], /'-k, --kernel'.*'nope'/],
       [["run", paths.empty], /the file is empty/],
       [["run", paths.gzip], /compressed with gzip\n\s+unpack it first: gunzip/],

@@ -31,6 +31,8 @@ export interface CliOptions {
   readonly cwd?: string;
   /** Another Node than this one. */
   readonly node?: string;
+  /** Variables beside those of this process; the cache of images is an empty one unless named here. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A process may take this long before it counts as hanging. */
@@ -38,13 +40,13 @@ const HANG_MS = 120_000;
 
 export function realmbox(
   args: readonly string[],
-  { input, cwd, node = process.execPath }: CliOptions = {},
+  { input, cwd, node = process.execPath, env = {} }: CliOptions = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(node, [command, ...args], {
       cwd: cwd ?? tmpdir(),
       stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
+      env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, REALMBOX_CACHE: join(copy, "no-cache"), ...env },
       timeout: HANG_MS,
       killSignal: "SIGKILL",
     });

@@ -24,7 +24,7 @@ import { openDisks, parseDisk } from "../disk.js";
 import type { Guest, GuestEnd } from "../guest.js";
 import { exitOf, makeReport, measure, type Report, realmPlatform, reportText } from "../report.js";
 import { parseCategories, traceLine } from "../trace-text.js";
-import { findImage, type Image, readInput } from "./images.js";
+import { findImage, type Image, notesOf, paramsOf, readInput } from "./images.js";
 import { parseCount, parseMemory } from "./size.js";
 import { EXIT, UsageError } from "./usage.js";
 
@@ -94,10 +94,12 @@ export function configOf(
   if (memory !== undefined && memory.size > MEMORY_MAX) {
     throw new UsageError(`option '-m, --mem': ${flags.mem} is more than the machine has`, "3G is the most");
   }
+  const initrd = flags.initrd === undefined ? image.fetched?.initrd : readInput("option '-i, --initrd'", flags.initrd);
+  const params = paramsOf(image, flags);
   return {
     kernel: image.bytes,
-    ...(flags.initrd === undefined ? {} : { initrd: readInput("option '-i, --initrd'", flags.initrd) }),
-    ...(flags.params === undefined ? {} : { params: flags.params }),
+    ...(initrd === undefined ? {} : { initrd }),
+    ...(params === undefined ? {} : { params }),
     nodefaults: flags.nodefaults ?? false,
     disks,
     rng: flags.rng ?? false,
@@ -191,6 +193,7 @@ export function runImage(image: Image, config: VmConfig, flags: RunFlags, output
   const pes = flags.pes === undefined ? cpus : parseCount("--pes", flags.pes, { min: 1, max: CPUS_MAX });
   const trace = traceOf(flags, output);
 
+  for (const note of notesOf(image, flags)) output.progress(note);
   const started = Date.now();
   const box = new Box({
     crypto: nodeCrypto,
