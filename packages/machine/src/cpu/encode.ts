@@ -13,7 +13,7 @@ export function rowNamed(name: string): Row {
   return row;
 }
 
-/** The word of a row with these fields (letters of its pattern); those not named are zero. Throws when it is not the row's. */
+/** The word of a row with these fields (letters of its pattern); those not named are zero. Throws when it is neither the row's nor that of one which refines it. */
 export function encode(row: Row, fields: Readonly<Record<string, number>>): number {
   let word = row.value;
   for (const [name, value] of Object.entries(fields)) {
@@ -21,6 +21,8 @@ export function encode(row: Row, fields: Readonly<Record<string, number>>): numb
     invariant(place !== undefined, "the row has this field", `${row.name}: ${name}`);
     word |= (value & (2 ** place.width - 1)) << place.lo;
   }
-  invariant(rowOf(word) === row, "the word is the row's", `${row.name}: ${(word >>> 0).toString(16)}`);
+  const found = rowOf(word);
+  const isRows = found === row || found?.refines === row.name;
+  invariant(isRows, "the word is the row's", `${row.name}: ${(word >>> 0).toString(16)}`);
   return word >>> 0;
 }
