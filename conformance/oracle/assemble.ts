@@ -18,14 +18,24 @@ export const adr = op("ADR");
 export const svc = op("SVC");
 export const clrex = op("CLREX");
 
+export const stpQ = op("STP, Q (signed offset)");
+export const ldpQ = op("LDP, Q (signed offset)");
+
 const NZCV = { o: 1, k: 3, n: 4, m: 2, p: 0 };
-const TPIDR_EL0 = { o: 1, k: 3, n: 13, m: 0, p: 2 };
+const FPCR = { o: 1, k: 3, n: 4, m: 4, p: 0 };
+const FPSR = { o: 1, k: 3, n: 4, m: 4, p: 1 };
 const msr = op("MSR (register)");
 const mrs = op("MRS");
 export const msrNzcv = (t: number): number => msr({ ...NZCV, t });
 export const mrsNzcv = (t: number): number => mrs({ ...NZCV, t });
-export const msrTpidr = (t: number): number => msr({ ...TPIDR_EL0, t });
-export const mrsTpidr = (t: number): number => mrs({ ...TPIDR_EL0, t });
+const msrTpidrRow = op("MSR TPIDR_EL0");
+const mrsTpidrRow = op("MRS TPIDR_EL0");
+export const msrTpidr = (t: number): number => msrTpidrRow({ t });
+export const mrsTpidr = (t: number): number => mrsTpidrRow({ t });
+
+export const msrFpcr = (t: number): number => msr({ ...FPCR, t });
+export const msrFpsr = (t: number): number => msr({ ...FPSR, t });
+export const mrsFpsr = (t: number): number => mrs({ ...FPSR, t });
 
 /** X`d` = `value`. */
 export function loadConstant(d: number, value: bigint): number[] {

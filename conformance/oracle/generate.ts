@@ -1,6 +1,6 @@
 /**
- * Random tests of the base integer instructions. A test sets all registers, SP and NZCV, runs a body of random
- * instructions, and stores all registers, SP and NZCV. Memory operands point into a window of the test's own.
+ * Random tests of instructions. A test sets all registers, SP and NZCV (for FP and SIMD also V registers, FPCR and FPSR),
+ * runs a body of random instructions, and stores all registers. Memory operands point into a window of the test's own.
  *
  * Bodies avoid what the manual leaves open (a row's `unpredictable`, misaligned exclusives) and what a user program
  * cannot execute. Instructions between the ones under test set up addresses.
@@ -23,9 +23,26 @@ export interface Instruction {
   readonly word: (pc: number, pool: number) => number;
 }
 
+export interface VectorState {
+  /** V0..V31, two 64-bit halves each, the low one first. */
+  readonly v: readonly bigint[];
+  readonly fpcr: bigint;
+  readonly fpsr: bigint;
+  /** What the pool behind the body holds. */
+  readonly pool: Uint8Array;
+}
+
+/** Operand values of FP and SIMD tests: both halves of a register, and FPCR. */
+export interface VectorOperands {
+  readonly vector: (random: Random) => readonly [bigint, bigint];
+  readonly fpcr: (random: Random) => bigint;
+}
+
 export interface Test {
   /** X0..X30, SP, NZCV in bits 31:28. */
   readonly registers: readonly bigint[];
+  /** For FP and SIMD. */
+  readonly vectors: VectorState | undefined;
   readonly window: Uint8Array;
   readonly body: readonly Instruction[];
 }
@@ -34,12 +51,15 @@ export interface Test {
 export function excluded(row: Row): string | undefined {
   const machine = ["WFE", "WFI", "SEV", "SEVL", "MSR (immediate)", "SYS", "SYSL", "MSR (register)", "MRS"];
   const traps = ["SVC", "HVC", "SMC", "BRK", "HLT", "ERET", "UDF"];
-  if (machine.includes(row.name)) return "left to the machine";
+  const special = /^(MRS|MSR) (?!TPIDR_EL0)/.test(row.name) || row.name === "DC ZVA";
+  if (machine.includes(row.name) || special) return "left to the machine";
   if (traps.includes(row.name)) return "an exception";
   return undefined;
 }
 
-export const TESTED_ROWS = ROWS.filter((row) => excluded(row) === undefined);
+/** Rows of the base instructions, and those that use V registers. */
+export const INTEGER_ROWS = ROWS.filter((row) => !row.fp && excluded(row) === undefined);
+export const VECTOR_ROWS = ROWS.filter((row) => row.fp);
 
 /** Pointer authentication works in qemu-aarch64 -cpu max and is absent here. */
 const isPointerAuthenticationHint = (row: Row, { m, p }: Readonly<Record<string, number>>): boolean =>
@@ -57,6 +77,9 @@ function randomFields(random: Random, row: Row): Record<string, number> {
   }
 }
 
+/** FPSR: QC, IDC, IXC, UFC, OFC, DZC, IOC. */
+const FPSR_FLAGS = 0x0800_009f;
+
 const plain = (word: number, row?: Row): Instruction => ({ row, word: () => word });
 const setUp = (words: readonly number[]): Instruction[] => words.map((word) => plain(word));
 
@@ -67,7 +90,7 @@ const filling = (random: Random): Instruction => {
   return plain(encode(row, randomFields(random, row)));
 };
 
-/** What a memory instruction does, read off its text. */
+/** What a memory instruction does. */
 interface MemoryOperand {
   /** 31 = SP. */
   readonly base: number;
@@ -77,13 +100,38 @@ interface MemoryOperand {
   readonly align: number;
 }
 
+/** Bytes of the views of a vector register. */
+const SCALAR_BYTES: Readonly<Record<string, number>> = { b: 1, h: 2, s: 4, d: 8, q: 16 };
+
+/** Bytes that a load or store of V registers transfers, by its register operands: `q0, q1`, `{v0.8b-v3.8b}`, `{v0.s}[1]`. */
+function vectorBytes(mnemonic: string, registers: string): number {
+  if (!registers.startsWith("{")) return registers.split(", ").length * SCALAR_BYTES[registers[0]];
+  const [, lanes, letter] = /\.(\d*)([bhsd])/.exec(registers) ?? [];
+  const [, count] = /^(?:ld|st)(\d)/.exec(mnemonic) ?? [];
+  if (lanes === "" || mnemonic.endsWith("r")) return Number(count) * SCALAR_BYTES[letter];
+  const [first, last] = (registers.match(/v\d+/g) ?? []).map((name) => Number(name.slice(1)));
+  const named = registers.includes("-") ? last - first + 1 : (registers.match(/v\d+/g) ?? []).length;
+  return named * Number(lanes) * SCALAR_BYTES[letter];
+}
+
+/** Read off the instruction's text. */
 function memoryOperand(row: Row, fields: Readonly<Record<string, number>>): MemoryOperand {
   const text = row.print(fields, 0n);
-  const [, mnemonic, registers, inside, after] = /^(\w+) (.*?),? ?\[(.*)\](.*)$/.exec(text) ?? [];
+  const [, mnemonic, registers, inside, after] = /^(\w+) (.*?),? ?\[([^\]]*)\](!?(?:, [^\]]*)?)$/.exec(text) ?? [];
   if (mnemonic === undefined) throw new Error(`no memory operand: ${text}`);
   const [base, second, extension] = inside.split(", ");
   const number = (name: string) => (name === "sp" || name.endsWith("zr") ? 31 : Number(name.slice(1)));
   const immediate = second?.startsWith("#") ? second : after.startsWith(", #") ? undefined : "#0";
+  const [extend, amount] = (extension ?? "lsl #0").split(" ");
+  const common = {
+    base: number(base),
+    offset: BigInt(immediate?.slice(1) ?? 0),
+    index:
+      second === undefined || second.startsWith("#")
+        ? undefined
+        : { register: number(second), extend, shift: Number((amount ?? "#0").slice(1)) },
+  };
+  if (row.fp) return { ...common, size: vectorBytes(mnemonic, registers), align: 1 };
   const names = registers.split(", ");
   const last = names.at(-1) ?? "";
   const one = /w$/.test(mnemonic)
@@ -97,17 +145,7 @@ function memoryOperand(row: Row, fields: Readonly<Record<string, number>>): Memo
           : 4;
   const size = /^(ld|st|cas)[al]*n?x?p/.test(mnemonic) ? one * 2 : one;
   const ordered = row.group === "exclusive" || row.group === "atomic" || /^(ldar|stlr)/.test(mnemonic);
-  const [extend, amount] = (extension ?? "lsl #0").split(" ");
-  return {
-    base: number(base),
-    offset: BigInt(immediate?.slice(1) ?? 0),
-    index:
-      second === undefined || second.startsWith("#")
-        ? undefined
-        : { register: number(second), extend, shift: Number((amount ?? "#0").slice(1)) },
-    size,
-    align: ordered ? size : 1,
-  };
+  return { ...common, size, align: ordered ? size : 1 };
 }
 
 function extendIndex(value: bigint, extend: string): bigint {
@@ -196,14 +234,26 @@ function memoryInstruction(random: Random, row: Row, window: number): Instructio
 /** A load from the literal pool that lies at `pool`. */
 function literalInstruction(random: Random, row: Row): Instruction {
   const fields = randomFields(random, row);
-  const slot = random.below(POOL_SIZE / 4 - 1) * 4;
+  const slot = random.below(POOL_SIZE / 4 - 3) * 4;
   return { row, word: (pc, pool) => encode(row, { ...fields, i: (pool + slot - pc) / 4 }) };
 }
 
-/** Bytes of the pool behind each body, filled by `poolBytes`. */
-export const POOL_SIZE = 64;
+/** Bytes of the pool behind each body; those of `poolBytes`, or in tests of V registers their operands. */
+export const POOL_SIZE = 256;
 export const poolBytes = (random: Random): Uint8Array =>
   new Uint8Array(BigUint64Array.from({ length: POOL_SIZE / 8 }, () => random.value()).buffer);
+
+/** Loads of V registers that an instruction names from the pool, so that it meets fresh values. */
+function freshOperands(random: Random, row: Row, fields: Readonly<Record<string, number>>): Instruction[] {
+  const load = rowNamed("LDR, Q (literal)");
+  return ["n", "m", "d", "a"].flatMap((name) => {
+    const place = row.fields[name];
+    if (!place || place.width < 4 || random.oneIn(4)) return [];
+    const slot = random.below(POOL_SIZE / 16) * 16;
+    const t = fields[name];
+    return [{ row: undefined, word: (pc: number, pool: number) => encode(load, { t, i: (pool + slot - pc) / 4 }) }];
+  });
+}
 
 /** Direct branches, forwards over some filling or backwards to it. */
 function branchInstruction(random: Random, row: Row): Instruction[] {
@@ -256,7 +306,13 @@ function withOperands(random: Random, row: Row, window: number): Instruction[] {
   switch (row.group) {
     case "branch":
       return branchInstruction(random, row);
+    case "simd-data":
+    case "fp-data": {
+      const fields = randomFields(random, row);
+      return [...freshOperands(random, row, fields), plain(encode(row, fields), row)];
+    }
     case "load-store":
+    case "simd-load-store":
     case "exclusive":
     case "atomic":
       if (row.name.startsWith("PRF")) return [plain(encode(row, randomFields(random, row)), row)];
@@ -271,18 +327,36 @@ function withOperands(random: Random, row: Row, window: number): Instruction[] {
 export const weighted = (rows: readonly Row[], instances: number): Row[] =>
   rows.flatMap((row) => Array<Row>(readsFlags(row) ? instances * FLAG_READER_FACTOR : instances).fill(row));
 
+/** The cumulative flags and QC are at times set already. */
+function vectorState(random: Random, { vector, fpcr }: VectorOperands): VectorState {
+  return {
+    v: Array.from({ length: 32 }, () => vector(random)).flat(),
+    fpcr: fpcr(random),
+    fpsr: random.oneIn(4) ? BigInt(random.u32() & FPSR_FLAGS) : 0n,
+    pool: new Uint8Array(
+      BigUint64Array.from(Array.from({ length: POOL_SIZE / 16 }, () => vector(random)).flat()).buffer,
+    ),
+  };
+}
+
 /** Tests that run these rows in random order, `perBody` rows in a body. */
 export function generateTests(
   random: Random,
-  options: { rows: readonly Row[]; perBody: number; windowOf: (index: number) => number },
+  options: {
+    rows: readonly Row[];
+    perBody: number;
+    windowOf: (index: number) => number;
+    vectors?: VectorOperands | undefined;
+  },
 ): Test[] {
-  const { rows, perBody, windowOf } = options;
+  const { rows, perBody, windowOf, vectors } = options;
   const queue = random.shuffle([...rows]);
   const tests: Test[] = [];
   for (let at = 0; at < queue.length; at += perBody) {
     const window = windowOf(tests.length);
     tests.push({
       registers: Array.from({ length: 33 }, (_, i) => (i === 32 ? BigInt(random.below(16)) << 28n : random.value())),
+      vectors: vectors && vectorState(random, vectors),
       window: new Uint8Array(BigUint64Array.from({ length: WINDOW_SIZE / 8 }, () => random.value()).buffer),
       body: queue.slice(at, at + perBody).flatMap((row) => instructionsFor(random, row, window)),
     });

@@ -3,20 +3,29 @@
  * exits. The same bytes run in qemu-aarch64 and in the engine.
  *
  *   0x0040_0000  code: per test set-up, body, store of the results, literal pool; at the end write and exit_group
- *   0x1000_0000  per test 33 initial registers
- *   0x2000_0000  per test 33 final registers, then the windows: what is written out
+ *   0x1000_0000  per test a block of initial registers
+ *   0x2000_0000  per test a block of final registers, then the windows: what is written out
+ *
+ * A block: X0 to X30, SP, NZCV, FPCR (initial) or FPSR (final), V0 to V31, FPSR (initial), nothing. Programs of integer
+ * tests leave what belongs to V registers zero.
  */
 import {
+  addImmediate,
   branch,
   clrex,
+  ldpQ,
   ldpX,
   ldrX,
   loadConstant,
   moveSp,
+  mrsFpsr,
   mrsNzcv,
   mrsTpidr,
+  msrFpcr,
+  msrFpsr,
   msrNzcv,
   msrTpidr,
+  stpQ,
   stpX,
   strX,
   svc,
@@ -27,7 +36,11 @@ import type { Random } from "./random.js";
 export const CODE = 0x0040_0000;
 const INPUT = 0x1000_0000;
 export const OUTPUT = 0x2000_0000;
-export const REGISTERS = 33;
+/** 64-bit words of a block, and where V0 lies in it. */
+export const REGISTERS = 100;
+const FP_CONTROL = 33;
+const V0 = 34;
+const FPSR = V0 + 64;
 const BLOCK = REGISTERS * 8;
 
 export const outputSize = (tests: number): number => tests * BLOCK + windowOffset(tests) + WINDOW_SIZE;
@@ -49,6 +62,14 @@ export interface Program {
 
 const SP = 31;
 
+function setUpVectors(input: number): number[] {
+  const words = [...loadConstant(30, BigInt(input)), ldrX({ i: FP_CONTROL, n: 30, t: 0 }), msrFpcr(0)];
+  words.push(ldrX({ i: FPSR, n: 30, t: 0 }), msrFpsr(0));
+  words.push(addImmediate({ f: 1, o: 0, s: 0, h: 0, i: V0 * 8, n: 30, d: 30 }));
+  for (let t = 0; t < 32; t += 2) words.push(ldpQ({ i: t, u: t + 1, n: 30, t }));
+  return words;
+}
+
 function setUp(input: number): number[] {
   const words = [...loadConstant(30, BigInt(input)), clrex({ m: 15 })];
   words.push(ldrX({ i: 32, n: 30, t: 0 }), msrNzcv(0), ldrX({ i: 31, n: 30, t: 0 }), moveSp(SP, 0));
@@ -63,6 +84,14 @@ function store(output: number): number[] {
   return [...words, mrsTpidr(0), strX({ i: 30, n: 30, t: 0 })];
 }
 
+/** After `store`. */
+function storeVectors(output: number): number[] {
+  const words = [...loadConstant(30, BigInt(output)), mrsFpsr(0), strX({ i: FP_CONTROL, n: 30, t: 0 })];
+  words.push(addImmediate({ f: 1, o: 0, s: 0, h: 0, i: V0 * 8, n: 30, d: 30 }));
+  for (let t = 0; t < 32; t += 2) words.push(stpQ({ i: t, u: t + 1, n: 30, t }));
+  return words;
+}
+
 const LINUX = { write: 64n, exitGroup: 94n };
 
 /** The program of these tests. A test with an empty body takes its place in the data and has no code. */
@@ -71,17 +100,24 @@ export function buildProgram(tests: readonly Test[], random: Random): Program {
   const input = new BigUint64Array(tests.length * REGISTERS);
   const output = new Uint8Array(outputSize(tests.length));
   for (const [i, test] of tests.entries()) {
+    const { vectors } = test;
     input.set(test.registers, i * REGISTERS);
+    if (vectors) {
+      input[i * REGISTERS + FP_CONTROL] = vectors.fpcr;
+      input[i * REGISTERS + FPSR] = vectors.fpsr;
+      input.set(vectors.v, i * REGISTERS + V0);
+    }
     output.set(test.window, windowAt(tests.length, i) - OUTPUT);
     if (test.body.length === 0) continue;
+    if (vectors) code.push(...setUpVectors(INPUT + i * BLOCK));
     code.push(...setUp(INPUT + i * BLOCK));
-    const after = store(OUTPUT + i * BLOCK);
+    const after = [...store(OUTPUT + i * BLOCK), ...(vectors ? storeVectors(OUTPUT + i * BLOCK) : [])];
     const bodyAt = CODE + code.length * 4;
     const poolAt = (bodyAt + (test.body.length + after.length + 1) * 4 + 7) & ~7;
     for (const [at, { word }] of test.body.entries()) code.push(word(bodyAt + at * 4, poolAt));
     code.push(...after, branch({ i: (poolAt + POOL_SIZE - (CODE + (code.length + after.length) * 4)) / 4 }));
     while (CODE + code.length * 4 < poolAt) code.push(0);
-    code.push(...new Uint32Array(poolBytes(random).buffer));
+    code.push(...new Uint32Array((vectors?.pool ?? poolBytes(random)).buffer));
   }
   code.push(...loadConstant(0, 1n), ...loadConstant(1, BigInt(OUTPUT)), ...loadConstant(2, BigInt(output.length)));
   code.push(...loadConstant(8, LINUX.write), svc({ i: 0 }));

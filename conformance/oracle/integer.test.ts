@@ -1,108 +1,14 @@
-/**
- * The interpreter against qemu-aarch64: random sequences of every row that a user program can execute. Registers, SP,
- * NZCV and memory after each test must be equal.
- *
- * ORACLE_SEED repeats a run, ORACLE_INSTANCES changes how often each row runs (default 1000).
- */
+/** The base instructions that a user program can execute; see compare.ts. */
 import { expect, test } from "vitest";
-import { disassemble } from "../../packages/machine/src/cpu/disassemble.js";
-import { generateInterpreter } from "../../packages/machine/src/cpu/index.js";
 import { ROWS } from "../../packages/machine/src/cpu/rows/index.js";
-import { excluded, generateTests, TESTED_ROWS, type Test, weighted } from "./generate.js";
-import { buildProgram, OUTPUT, REGISTERS, windowAt } from "./image.js";
-import { Random } from "./random.js";
-import { type EngineMode, runEngine } from "./run-engine.js";
-import { qemuVersion, runQemu } from "./run-qemu.js";
+import { compare, oracle } from "./compare.js";
+import { excluded, INTEGER_ROWS } from "./generate.js";
 
-const SEED = Number(process.env.ORACLE_SEED ?? 1);
-const INSTANCES = Number(process.env.ORACLE_INSTANCES ?? 1000);
-const PER_BODY = 12;
-const BATCH = 2000;
-
-const MODES: readonly EngineMode[] = [
-  { name: "software TLB", tlb: true, slice: 1_000_000 },
-  { name: "slow path, slices of 7 instructions", tlb: false, slice: 7 },
-];
-
-const NAMES = [...Array.from({ length: 31 }, (_, i) => `X${i}`), "SP", "NZCV"];
-
-/** Where two outputs of a program with `tests` tests differ: the first test, and what in it. */
-function difference(tests: number, ours: Uint8Array, theirs: Uint8Array): { test: number; what: string } | undefined {
-  if (Buffer.compare(ours, theirs) === 0) return undefined;
-  const [a, b] = [ours, theirs].map((bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-  for (let test = 0; test < tests; test++) {
-    const register = NAMES.findIndex((_, i) => {
-      const at = (test * REGISTERS + i) * 8;
-      return a.getBigUint64(at, true) !== b.getBigUint64(at, true);
-    });
-    const value = (view: DataView) => view.getBigUint64((test * REGISTERS + register) * 8, true).toString(16);
-    if (register >= 0) return { test, what: `${NAMES[register]} is ${value(a)}, expected ${value(b)}` };
-    const start = windowAt(tests, test) - OUTPUT;
-    const end = windowAt(tests, test + 1) - OUTPUT;
-    for (let at = start; at < end; at++)
-      if (ours[at] !== theirs[at])
-        return {
-          test,
-          what: `memory at window + ${at - start} is ${ours[at].toString(16)}, expected ${theirs[at].toString(16)}`,
-        };
-  }
-  return { test: -1, what: "outside the tests' results" };
-}
-
-/** The shortest beginning of the failing test's body that fails, as text. */
-function localize(module: Uint8Array, tests: readonly Test[], failing: number, mode: EngineMode): string {
-  for (let length = 1; length <= tests[failing].body.length; length++) {
-    const body = tests[failing].body.slice(0, length);
-    const alone = tests.map((test, i) => ({ ...test, body: i === failing ? body : [] }));
-    const program = buildProgram(alone, new Random(SEED));
-    const found = difference(tests.length, runEngine(module, program, mode).output, runQemu(program));
-    if (!found) continue;
-    const words = body.map(({ word }) => disassemble(word(0x40_0000, 0x40_0000)));
-    return `${found.what} after\n  ${words.join("\n  ")}`;
-  }
-  return "not reproduced alone";
-}
-
-const qemu = qemuVersion();
-
-test.skipIf(qemu === undefined)(
-  `integer instructions: interpreter against ${qemu ?? "qemu-aarch64, which is not installed"}`,
+test.skipIf(oracle === undefined)(
+  `integer instructions: interpreter against ${oracle ?? "qemu-aarch64, which is not installed"}`,
   () => {
-    const random = new Random(SEED);
-    const module = generateInterpreter();
-    const coverage = new Map(TESTED_ROWS.map((row) => [row.name, 0]));
-    const batches = Math.ceil(weighted(TESTED_ROWS, INSTANCES).length / PER_BODY / BATCH);
-    const rows = weighted(TESTED_ROWS, Math.ceil(INSTANCES / batches));
-    const count = Math.ceil(rows.length / PER_BODY);
-    let retired = 0;
-    for (let batch = 0; batch < batches; batch++) {
-      const tests = generateTests(random, {
-        rows,
-        perBody: PER_BODY,
-        windowOf: (index) => windowAt(count, index),
-      });
-      expect(tests.length).toBe(count);
-      const program = buildProgram(tests, random);
-      const theirs = runQemu(program);
-      for (const mode of MODES) {
-        const { output, instructions } = runEngine(module, program, mode);
-        if (mode.tlb) retired += instructions;
-        const found = difference(tests.length, output, theirs);
-        if (found) {
-          const where = found.test < 0 ? "" : localize(module, tests, found.test, mode);
-          expect.fail(
-            `ORACLE_SEED=${SEED}, batch ${batch}, test ${found.test} (${mode.name}): ${found.what}\n${where}`,
-          );
-        }
-      }
-      for (const { body } of tests)
-        for (const { row } of body) if (row) coverage.set(row.name, (coverage.get(row.name) ?? 0) + 1);
-    }
-    const total = [...coverage.values()].reduce((sum, n) => sum + n, 0);
-    console.log([...coverage].map(([name, n]) => `${String(n).padStart(6)}  ${name}`).join("\n"));
+    const { retired } = compare({ rows: INTEGER_ROWS, instances: 1000 });
     for (const row of ROWS) if (excluded(row)) console.log(`     -  ${row.name}: ${excluded(row)}`);
-    console.log(`seed ${SEED}: ${coverage.size} rows, ${total} instances, ${retired} instructions retired`);
-    for (const [name, n] of coverage) expect(n, name).toBeGreaterThanOrEqual(INSTANCES);
     expect(retired).toBeGreaterThan(200_000);
   },
 );

@@ -1,6 +1,6 @@
 /**
  * Runs a program of image.ts in the realmbox interpreter with the smallest machine around it: one address space whose
- * pages are the program's segments, NZCV and TPIDR_EL0, and exit at the second SVC.
+ * pages are the program's segments, NZCV, FPCR and FPSR, and exit at the second SVC.
  */
 import {
   Access,
@@ -69,7 +69,6 @@ export function runEngine(
   for (let entry = tlb; entry < tlb + 3 * TLB_SIZE; entry += TLB_ENTRY_SIZE)
     view.setBigUint64(entry, TLB_INVALID, true);
 
-  let tpidr = 0n;
   let exits = 0;
   const scratch = base + R.SCRATCH0 * 8;
   const mustBeAligned = (access: number) => {
@@ -111,11 +110,14 @@ export function runEngine(
         case 0xd53b4200:
           r[t] = packNzcv(r);
           return HostReply.NEXT;
-        case 0xd51bd040:
-          tpidr = r[t];
+        case 0xd51b4400:
+          r[R.FPCR] = r[t];
           return HostReply.NEXT;
-        case 0xd53bd040:
-          r[t] = tpidr;
+        case 0xd51b4420:
+          r[R.FPSR] = r[t];
+          return HostReply.NEXT;
+        case 0xd53b4420:
+          r[t] = r[R.FPSR];
           return HostReply.NEXT;
         case 0xd4000000:
           if (++exits === 2) return HostReply.LEAVE;

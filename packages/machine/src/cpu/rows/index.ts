@@ -15,6 +15,8 @@ import { logicalRows } from "./logical.js";
 import { multiplyRows } from "./multiply.js";
 import type { Row } from "./row.js";
 import { selectRows } from "./select.js";
+import { simdLoadStoreRows } from "./simd-load-store.js";
+import { simdMoveRows } from "./simd-move.js";
 import { systemRows } from "./system.js";
 
 export const ROWS: readonly Row[] = [
@@ -28,4 +30,6 @@ export const ROWS: readonly Row[] = [
   ...atomicRows,
   ...systemRows,
   ...hotSystemRows,
+  ...simdLoadStoreRows,
+  ...simdMoveRows,
 ];

@@ -133,7 +133,7 @@ const single = TRANSFERS.flatMap(([z, o, t_]) => {
   ];
 });
 
-function registerOffset({ m, e, s, n }: Record<"m" | "e" | "s" | "n", number>, size: number): string {
+export function registerOffset({ m, e, s, n }: Record<"m" | "e" | "s" | "n", number>, size: number): string {
   const index = reg((e & 3) === 3 ? 1 : 0, m);
   const amount = s ? ` #${size}` : "";
   const extension = e === 3 ? (s ? `, lsl #${size}` : "") : `, ${EXTENDS[e]}${amount}`;

@@ -38,3 +38,20 @@ export function bitmaskImmediate(n: number, immr: number, imms: number): bigint 
   for (let at = 0; at < 64; at += size) result |= element << BigInt(at);
   return result;
 }
+
+/** Letters of the scalar views of a vector register, by log2 of their bytes; Q is 4. */
+export const SCALARS = ["b", "h", "s", "d", "q"];
+/** A scalar view: `d5`. */
+export const scalarReg = (size: number, n: number): string => `${SCALARS[size]}${n}`;
+/** The arrangement of lanes of `size` in 64 (`q` 0) or 128 bits: `8b`. */
+export const arrangement = (size: number, q: number): string => `${(q ? 16 : 8) >> size}${SCALARS[size]}`;
+/** A vector register as lanes: `v5.16b`. */
+export const vectorReg = (size: number, q: number, n: number): string => `v${n}.${arrangement(size, q)}`;
+/** One lane: `v5.s[1]`. */
+export const laneReg = (size: number, n: number, index: number): string => `v${n}.${SCALARS[size]}[${index}]`;
+
+/** Names of V registers, where they are counted modulo 32: `{v31.8b, v0.8b}`. */
+export function vectorList(first: number, count: number, suffix: string): string {
+  const names = Array.from({ length: count }, (_, i) => `v${(first + i) % 32}.${suffix}`);
+  return count > 2 && first + count <= 32 ? `{${names[0]}-${names[count - 1]}}` : `{${names.join(", ")}}`;
+}
