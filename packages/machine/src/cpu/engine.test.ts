@@ -12,6 +12,7 @@ import {
   TLB_SIZE,
 } from "./engine.js";
 import { packNzcv, setNzcv } from "./flags.js";
+import { FPSR } from "./fp/index.js";
 import { createInterpreter, generateInterpreter } from "./interpreter/index.js";
 import { ROWS } from "./rows/index.js";
 import { GROUPS, PE_STATE_SIZE, R } from "./state.js";
@@ -257,7 +258,7 @@ describe("host calls", () => {
     expect([m.r[R.PC], m.budget]).toEqual([4n, 0]);
   });
 
-  test.each([0x1e602000, 0x4ea21c20, 0xffffffff, 0x00000000, 0xd65f0bff, 0x38bfc020])(
+  test.each([0x1ee02000, 0x4e401400, 0xffffffff, 0x00000000, 0xd65f0bff, 0x38bfc020])(
     "%i is unknown here and goes to the host",
     (word) => {
       m.code(0, [word]);
@@ -509,7 +510,9 @@ describe("hostile code", () => {
     expect(m.r[R.XZR]).toBe(0n);
     // What rows write without leaving the engine, and what this machine's exceptions write.
     const written: readonly number[] = [R.ELR_EL1, R.SP_EL0, R.TPIDR_EL0, R.TPIDR_EL1];
-    for (const group of ["EL1", "EL2", "EL3", "FP"] as const) {
+    expect(m.r[R.FPCR]).toBe(0n);
+    expect(m.r[R.FPSR] & ~BigInt(FPSR.WRITABLE)).toBe(0n);
+    for (const group of ["EL1", "EL2", "EL3"] as const) {
       const { first, count } = GROUPS[group];
       const changed = [...m.r.subarray(first, first + count)].some(
         (value, i) => value !== 0n && !written.includes(first + i),

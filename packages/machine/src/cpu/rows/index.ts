@@ -9,6 +9,9 @@ import { arithmeticRows } from "./arithmetic.js";
 import { atomicRows } from "./atomic.js";
 import { bitRows } from "./bits.js";
 import { branchRows } from "./branch.js";
+import { fpScalarRows } from "./fp-scalar.js";
+import { fpVectorRows } from "./fp-vector.js";
+import { fpVectorConvertRows } from "./fp-vector-convert.js";
 import { hotSystemRows } from "./hot-system.js";
 import { loadStoreRows } from "./load-store.js";
 import { logicalRows } from "./logical.js";
@@ -32,4 +35,7 @@ export const ROWS: readonly Row[] = [
   ...hotSystemRows,
   ...simdLoadStoreRows,
   ...simdMoveRows,
+  ...fpScalarRows,
+  ...fpVectorRows,
+  ...fpVectorConvertRows,
 ];
