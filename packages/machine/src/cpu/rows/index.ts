@@ -20,6 +20,7 @@ import type { Row } from "./row.js";
 import { selectRows } from "./select.js";
 import { simdLoadStoreRows } from "./simd-load-store.js";
 import { simdMoveRows } from "./simd-move.js";
+import { simdThreeSameRows } from "./simd-three-same.js";
 import { systemRows } from "./system.js";
 
 export const ROWS: readonly Row[] = [
@@ -35,6 +36,7 @@ export const ROWS: readonly Row[] = [
   ...hotSystemRows,
   ...simdLoadStoreRows,
   ...simdMoveRows,
+  ...simdThreeSameRows,
   ...fpScalarRows,
   ...fpVectorRows,
   ...fpVectorConvertRows,
