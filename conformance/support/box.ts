@@ -8,6 +8,7 @@ import {
   type Guest,
   type GuestEnd,
   type GuestOptions,
+  hostBytesOf,
   nodeCrypto,
   type RunUntil,
 } from "realmbox";
@@ -40,9 +41,16 @@ export function hostile(name: string, numbers: Readonly<Record<string, bigint | 
   return { kernel: image("hostile"), params: `case=${name}${params.join("")}`, memory: 16n * MiB };
 }
 
+/** Throws unless the Host, the VMM and the devices moved nothing but Non-secure memory: what a realm did not share stays its own. */
+export function assertHostBlind({ machine }: Box): void {
+  const { other } = hostBytesOf(machine.counters);
+  if (other !== 0) throw new Error(`the Host reached ${other} bytes that are not Non-secure`);
+}
+
 /** Runs to the guest's end; more than `instructions` clock counts, 60 million, is an error of the test. */
 export function runToEnd(guest: Guest, until: RunUntil = {}): GuestEnd {
   const end = guest.run({ instructions: 60_000_000, ...until });
+  assertHostBlind(guest.box);
   if (end.kind === "limit") throw new Error(`the guest does not end; its console:\n${guest.console}`);
   return end;
 }

@@ -3,7 +3,7 @@
  */
 
 import type { Crypto } from "@realmbox/abi";
-import { SecurityState } from "@realmbox/abi";
+import { Pas, SecurityState } from "@realmbox/abi";
 import {
   RimCalculator,
   STAGES,
@@ -12,7 +12,7 @@ import {
   type VerificationProblem,
   verifyToken,
 } from "@realmbox/attest";
-import { instructionsAt } from "@realmbox/machine";
+import { type Counters, instructionsAt, portBytes } from "@realmbox/machine";
 import { toHex } from "@realmbox/token";
 import {
   type MachineContent,
@@ -58,6 +58,8 @@ export interface Counts {
   readonly worldSwitches: number;
   readonly granuleTransitions: number;
   readonly granuleProtectionFaults: number;
+  /** Bytes that Host, VMM and devices moved through their memory ports: in Non-secure memory, and in any other. */
+  readonly hostBytes: { readonly nonSecure: number; readonly other: number };
   readonly mmio: number;
   /** Emulated instructions retired by world; native firmware retires none. */
   readonly instructions: {
@@ -168,6 +170,12 @@ export function makeReport(options: {
   };
 }
 
+/** What the Host's side read and wrote, by the kind of memory: realms keep their own only if `other` is 0. */
+export function hostBytesOf(counters: Counters): Counts["hostBytes"] {
+  const bytes = (pas: Pas) => portBytes(counters, "ns-el2", pas) + portBytes(counters, "devices", pas);
+  return { nonSecure: bytes(Pas.NS), other: bytes(Pas.SECURE) + bytes(Pas.ROOT) + bytes(Pas.REALM) };
+}
+
 function countsOf({ machine, host }: Box, guest: Guest): Counts {
   const { counters } = machine;
   const world = (state: number) =>
@@ -188,6 +196,7 @@ function countsOf({ machine, host }: Box, guest: Guest): Counts {
     worldSwitches: counters.worldSwitches,
     granuleTransitions: counters.granuleTransitions,
     granuleProtectionFaults: counters.granuleProtectionFaults,
+    hostBytes: hostBytesOf(counters),
     mmio: guest.vm.counters.mmioReads + guest.vm.counters.mmioWrites,
     instructions: { ...instructions, total: realm + nonSecure + secure + root },
     clock: machine.now,
