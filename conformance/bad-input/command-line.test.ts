@@ -30,7 +30,8 @@ function elf({ machine = 183, bits = 2, order = 1, type = 2 }): Uint8Array {
 const hello = image("hello");
 const paths = {
   empty: file("empty", ""),
-  gzip: file("Image.gz", gzipSync(hello)),
+  gzip: file("Image.gz", gzipSync(hello).subarray(0, 200)),
+  xz: file("Image.xz", Buffer.from("fd377a585a00", "hex")),
   x86: file("x86.elf", elf({ machine: 62 })),
   riscv: file("riscv.elf", elf({ machine: 243 })),
   arm: file("arm.elf", elf({ machine: 40, bits: 1 })),
@@ -54,7 +55,8 @@ describe.each<readonly [string, readonly Case[]]>([
       [["run", "helo"], /no file and no built-in or fetched image 'helo'\n\s+did you mean hello\?/],
       [["run", "--kernel", "nope"], /'-k, --kernel'.*'nope'/],
       [["run", paths.empty], /the file is empty/],
-      [["run", paths.gzip], /compressed with gzip\n\s+unpack it first: gunzip/],
+      [["run", paths.gzip], /Image\.gz cannot be unpacked: unexpected end of file/],
+      [["run", paths.xz], /compressed with xz\n\s+unpack it first: unxz/],
       [["run", paths.truncatedElf], /the ELF file ends inside segment/],
       [["run", paths.x86], /x86-64, not for AArch64/],
       [["run", paths.riscv], /RISC-V, not for AArch64/],

@@ -7,7 +7,7 @@ import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
 import { VERSION } from "./build-info.js";
 import { refuseForeignOptions } from "./cli/foreign-options.js";
-import { builtInImages } from "./cli/images.js";
+import { imagesCommand } from "./cli/images-command.js";
 import { measureCommand, type RunFlags, runCommand, type TokenFlags, tokenCommand, writeAll } from "./cli/run.js";
 import { EXIT, UsageError } from "./cli/usage.js";
 import { type CommandOutput, showTokenCommand, verifyCommand } from "./cli/verify.js";
@@ -169,23 +169,10 @@ Exit codes: 0 to 123 the guest's own, 124 timeout, 125 wrong option or file, 126
       exitCode = print(verifyCommand({ token, ...flags, trust: flags.trust ?? [] }));
     });
 
-  const images = root.command("images").description("list the images that can be run by name");
-  images
-    .command("ls", { isDefault: true })
-    .description("list them: name, size in bytes, what they do")
-    .option("--json", "print the list as a JSON document")
-    .action((flags: { json?: boolean }) => {
-      const list = builtInImages();
-      const text = flags.json
-        ? `${JSON.stringify({ schemaVersion: 1, images: list.map((image) => ({ ...image, source: "built-in" })) }, null, 2)}\n`
-        : [
-            "NAME           SIZE  ABOUT",
-            ...list.map(({ name, size, about }) => `${name.padEnd(12)} ${String(size).padStart(6)}  ${about}`),
-          ]
-            .join("\n")
-            .concat("\n");
-      writeAll(1, Buffer.from(text));
-    });
+  const images = imagesCommand((code) => {
+    exitCode = code;
+  }, examples);
+  root.addCommand(images);
 
   root
     .command("version")
@@ -219,7 +206,7 @@ Exit codes: 0 to 123 the guest's own, 124 timeout, 125 wrong option or file, 126
 const traceValue = (argv: readonly string[]): string[] =>
   argv.map((arg) => (arg === "--trace" ? "--trace=all" : arg === "--restricted_mem" ? "--restricted-mem" : arg));
 
-function main(argv: readonly string[]): number {
+async function main(argv: readonly string[]): Promise<number> {
   const root = program();
   try {
     const command = root.commands.find((candidate) => candidate.name() === argv[0]);
@@ -229,11 +216,12 @@ function main(argv: readonly string[]): number {
       root.outputHelp({ error: true });
       return EXIT.USAGE;
     }
-    root.parse(traceValue(argv), { from: "user" });
+    await root.parseAsync(traceValue(argv), { from: "user" });
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return EXIT.OK; // --help, --version
+      if (error.code === "commander.help") return EXIT.USAGE; // a command of commands, alone: its help is on stderr
       const message = error.message.replace(/^error: /, "");
       return complain(message);
     }
@@ -250,4 +238,4 @@ function complain(message: string, hint?: string): number {
   return EXIT.USAGE;
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));

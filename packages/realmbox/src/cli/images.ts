@@ -113,6 +113,9 @@ export function paramsOf(
   return own === undefined || own === "" ? params : params === undefined ? own : `${own} ${params}`;
 }
 
+/** What an image can be run as. */
+export const aboutRealm = (realmAware: boolean): string => (realmAware ? "realm or normal VM" : "normal VM only");
+
 /** What the user should know about an image and did not say. */
 export function notesOf(image: Image, { nodefaults }: { readonly nodefaults?: boolean }): readonly string[] {
   const { fetched, note } = image;

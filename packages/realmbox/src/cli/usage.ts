@@ -12,6 +12,8 @@ export const EXIT = {
   USAGE: 125,
   /** The guest crashed. */
   CRASHED: 126,
+  /** Ended by SIGINT, as shells count it. */
+  INTERRUPTED: 130,
 } as const;
 
 export class UsageError extends Error {

@@ -1,7 +1,7 @@
 /**
  * `realmbox images fetch debian`: Debian's kernel and busybox made into an image that `run` knows by name.
  */
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { latin1 } from "./bytes.js";
 import type { DebianPackage } from "./control.js";
@@ -74,7 +74,6 @@ export async function fetchDebian(
     packages: packages.map(({ name, version, sha256 }) => ({ name, version, sha256 })),
   };
   store.put(record);
-  for (const file of files) rmSync(file, { force: true });
   return { record, unchanged: false };
 }
 

@@ -83,8 +83,9 @@ export class ImageStore {
     if (!existsSync(folder)) return [];
     return readdirSync(folder)
       .filter((file) => file.endsWith(".json"))
+      .map((file) => file.slice(0, -".json".length))
       .sort()
-      .flatMap((file) => this.find(file.slice(0, -".json".length)) ?? []);
+      .flatMap((name) => this.find(name) ?? []);
   }
 
   /** The record of an image; undefined when there is none, or none that this realmbox can read. */

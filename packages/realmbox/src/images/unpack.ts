@@ -4,7 +4,6 @@
  */
 import { gunzipSync } from "node:zlib";
 import { Decompress as ZstdDecompress } from "fzstd";
-import xz from "xz-decompress";
 import { ImagesError } from "./error.js";
 
 export type Compression = "gzip" | "xz" | "zstd";
@@ -57,6 +56,7 @@ export async function* unpackStream(bytes: Uint8Array, limits: UnpackLimits): As
     yield unpackSync(bytes, compression, limits);
     return;
   }
+  const { default: xz } = await import("xz-decompress"); // 7 ms that most commands need not spend
   let size = 0;
   const source = new ReadableStream<Uint8Array>({
     start(controller) {
