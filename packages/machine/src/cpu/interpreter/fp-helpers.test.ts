@@ -93,13 +93,15 @@ const { exports, view, calls } = instance();
 function check(name: string, count: number, fpcrOf: () => number, fpsr: number): number {
   const how = plan(name);
   if (!how) return 0;
-  const { params, result } = FP_HELPERS[name];
+  const { params, result } = FP_HELPERS[name]!;
   const before = calls.reference;
   for (let i = 0; i < count; i++) {
     const fpcr = fpcrOf();
-    const operands = params.map((type) => (how.integer ? integerOperand : floatOperand)(type === "i64" ? 64 : 32));
+    const operands: bigint[] = params.map((type) =>
+      (how.integer ? integerOperand : floatOperand)(type === "i64" ? 64 : 32),
+    );
     if (params.length > 1 && below(8) === 0)
-      operands[1] = operands[0] ^ (BigInt(below(2)) << (params[0] === "i64" ? 63n : 31n));
+      operands[1] = operands[0]! ^ (BigInt(below(2)) << (params[0] === "i64" ? 63n : 31n));
     view.setInt32(offsetOf("FPCR"), fpcr, true);
     view.setInt32(offsetOf("FPSR"), fpsr, true);
     const given = operands.map((x, at) => (params[at] === "i64" ? x : Number(x) | 0));
