@@ -12,7 +12,10 @@ import {
   i64,
   leS,
   ltS,
+  mul,
   neg,
+  or,
+  rotr,
   select,
   shl,
   shrS,
@@ -21,6 +24,7 @@ import {
   xor,
   zext,
 } from "../rows/expr.js";
+import { replaceLane, splat } from "../rows/vector.js";
 import type { HelperBody, HelperFunction, HelperTable } from "./functions.js";
 
 const FPSR_QC = 1 << 27;
@@ -80,9 +84,59 @@ const saturatingFunction = (signed: boolean): HelperFunction => ({
   body: (s) => shiftSaturating(s, signed),
 });
 
+/** Bits in the reverse order. */
+function reverseBits(s: HelperBody): Expr {
+  const value = s.param(0);
+  for (const [by, mask] of [
+    [1, 0x5555_5555_5555_5555n],
+    [2, 0x3333_3333_3333_3333n],
+    [4, 0x0f0f_0f0f_0f0f_0f0fn],
+    [8, 0x00ff_00ff_00ff_00ffn],
+    [16, 0x0000_ffff_0000_ffffn],
+  ] as const) {
+    s.set(value, or(shl(and(value.value, mask), by), and(shrU(value.value, by), mask)));
+  }
+  return rotr(value.value, 32);
+}
+
+/** Every fourth bit. */
+const FOURTHS = [0, 1, 2, 3].map((i) => i64(0x1111_1111_1111_1111n << BigInt(i)));
+
+/**
+ * The low 64 bits of a product of polynomials over {0, 1}. Integer products of every fourth bit: at most 16 terms meet in
+ * a place, so that carries stay within the three bits that are not looked at, or leave the 64 bits.
+ */
+function polynomialLow(s: HelperBody): Expr {
+  const parts = [0, 1].map((operand) =>
+    FOURTHS.map((mask) => {
+      const part = s.local("i64");
+      s.set(part, and(s.param(operand).value, mask));
+      return part.value;
+    }),
+  );
+  return FOURTHS.map((mask, i) => {
+    const products = [0, 1, 2, 3].map((j) => mul(parts[0]![j]!, parts[1]![(i - j) & 3]!));
+    return and(
+      products.reduce((sum, product) => xor(sum, product)),
+      mask,
+    );
+  }).reduce((result, part) => or(result, part));
+}
+
+/** The whole product: its high half is the low one of the reversed factors, reversed. */
+function polynomialProduct(s: HelperBody): Expr {
+  const [a, b] = [s.param(0).value, s.param(1).value];
+  const reversed = (value: Expr) => s.helper("reverseBits", value);
+  const high = shrU(reversed(s.helper("pmullLow", reversed(a), reversed(b))), 1);
+  return replaceLane(3, splat(3, s.helper("pmullLow", a, b)), 1, high);
+}
+
 export const SIMD_HELPERS: HelperTable = {
   sshl: shiftFunction(true),
   ushl: shiftFunction(false),
   sqshl: saturatingFunction(true),
   uqshl: saturatingFunction(false),
+  reverseBits: { params: ["i64"], result: "i64", body: reverseBits },
+  pmullLow: { params: ["i64", "i64"], result: "i64", body: polynomialLow },
+  pmull64: { params: ["i64", "i64"], result: "v128", body: polynomialProduct },
 };

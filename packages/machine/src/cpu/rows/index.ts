@@ -9,6 +9,7 @@ import { arithmeticRows } from "./arithmetic.js";
 import { atomicRows } from "./atomic.js";
 import { bitRows } from "./bits.js";
 import { branchRows } from "./branch.js";
+import { cryptoRows } from "./crypto.js";
 import { fpScalarRows } from "./fp-scalar.js";
 import { fpVectorRows } from "./fp-vector.js";
 import { fpVectorConvertRows } from "./fp-vector-convert.js";
@@ -18,9 +19,13 @@ import { logicalRows } from "./logical.js";
 import { multiplyRows } from "./multiply.js";
 import type { Row } from "./row.js";
 import { selectRows } from "./select.js";
+import { simdElementRows } from "./simd-element.js";
 import { simdLoadStoreRows } from "./simd-load-store.js";
+import { simdLongRows } from "./simd-long.js";
 import { simdMoveRows } from "./simd-move.js";
+import { simdShiftRows } from "./simd-shift.js";
 import { simdThreeSameRows } from "./simd-three-same.js";
+import { simdTwoMiscRows } from "./simd-two-misc.js";
 import { systemRows } from "./system.js";
 
 export const ROWS: readonly Row[] = [
@@ -37,6 +42,11 @@ export const ROWS: readonly Row[] = [
   ...simdLoadStoreRows,
   ...simdMoveRows,
   ...simdThreeSameRows,
+  ...simdTwoMiscRows,
+  ...simdLongRows,
+  ...simdElementRows,
+  ...simdShiftRows,
+  ...cryptoRows,
   ...fpScalarRows,
   ...fpVectorRows,
   ...fpVectorConvertRows,

@@ -13,7 +13,6 @@ import {
   extendLow,
   extractLane,
   type LaneSize,
-  shuffle,
   splat,
   vAdd,
   vAnd,
@@ -170,6 +169,3 @@ export function absoluteDifference(size: LaneSize, signed: boolean, a: Expr, b: 
   // Where a <= b the difference is inverted and one is added.
   return vSub(size, vXor(vSub(size, a, b), vNot(greater)), vNot(greater));
 }
-
-/** The lanes of `a` in which the bytes of the narrow half are moved; see `gather` for more. */
-export const swapHalves = (a: Expr): Expr => shuffle(a, a, [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7]);

@@ -4,7 +4,6 @@ import type { Expr } from "./expr.js";
 import { bitsOf, raiseQc } from "./lanes.js";
 import {
   bitSelect,
-  evenLanes,
   type LaneSize,
   mulHigh,
   mulLow,
@@ -71,6 +70,3 @@ export const polynomialMultiply8 = (c: Context, n: Expr, m: Expr): Expr => polyn
 
 /** PMULL of bytes: operands are extended already. */
 export const polynomialMultiplyWide8 = (c: Context, n: Expr, m: Expr): Expr => polynomialProduct(c, 1, n, m);
-
-/** The low halves of the lanes of two vectors of wide lanes. */
-export const lowHalves = (size: LaneSize, a: Expr, b: Expr): Expr => evenLanes(size, a, b);
