@@ -41,6 +41,7 @@ const ABOUT: Readonly<Record<string, string>> = {
   hostile: "misbehaves or works hard: -p case=NAME; without a case it lists them",
   "rsi-check": "tries every RSI command and PSCI function of a realm",
   smp: "tries several vCPUs, interrupts and timers: -c 4",
+  virtio: "drives virtio devices: -d disk.img --rng --console virtio",
 };
 
 /** The built-in images, in alphabetical order. */

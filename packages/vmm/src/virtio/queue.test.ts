@@ -201,46 +201,48 @@ describe("what breaks the device", () => {
       driver.offer(0);
     };
   const { NEXT, WRITE, INDIRECT } = DESCRIPTOR;
-  const cases: readonly (readonly [string, Step, RegExp, bigint?])[] = [
-    ["a loop", raw([BUFFERS, 4, NEXT, 1], [BUFFERS, 4, NEXT, 0]), /loop/],
-    ["a descriptor that follows itself", raw([BUFFERS, 4, NEXT, 0]), /loop/],
-    ["a head outside the table", (driver) => driver.offer(4), /descriptor 4 of a table of 4/],
-    ["a next outside the table", raw([BUFFERS, 4, NEXT, 9]), /descriptor 9 of a table of 4/],
-    ["an address before RAM", raw([RAM_BASE - 4n, 4, 0]), /not in RAM/, RAM_BASE - 4n],
-    ["a buffer that leaves RAM", raw([RAM_BASE + BigInt(RAM_SIZE) - 4n, 5, 0]), /not in RAM/],
-    ["an address overflow", raw([0xffff_ffff_ffff_fff0n, 0x20, 0]), /not in RAM/, 0xffff_ffff_ffff_fff0n],
-    ["the largest length", raw([BUFFERS, 0xffff_ffff, 0]), /not in RAM/],
-    ["the top IPA bit in a normal VM", raw([BUFFERS | ALIAS, 4, 0]), /not in RAM/, BUFFERS | ALIAS],
-    ["a buffer without bytes", raw([BUFFERS, 0, 0]), /without bytes/],
-    ["readable behind writable", raw([BUFFERS, 4, WRITE | NEXT, 1], [BUFFERS, 4, 0]), /behind a writable/],
-    ["indirect with a next", raw([table, 16, INDIRECT | NEXT, 1]), /with a next/],
-    ["an indirect table without entries", raw([table, 0, INDIRECT]), /table of 0 bytes/],
-    ["an indirect table of half an entry", raw([table, 24, INDIRECT]), /table of 24 bytes/],
-    ["an indirect table outside RAM", raw([0x1000n, 16, INDIRECT]), /descriptor table: not in RAM/, 0x1000n],
+  const cases: readonly (readonly [what: string, prepare: Step, why: RegExp, address: bigint | undefined])[] = (
     [
-      "nested indirect tables",
-      (driver) => {
-        driver.descriptor(table, table, 16, INDIRECT);
-        raw([table, 16, INDIRECT])(driver, driver.guest);
-      },
-      /indirect descriptor in an indirect table/,
-      table,
-    ],
-    [
-      "an endless indirect table",
-      (driver) => {
-        for (let i = 0; i < 2048; i++) driver.descriptor(table + BigInt(16 * i), BUFFERS, 4, NEXT, (i + 1) % 2048);
-        raw([table, 2048 * 16, INDIRECT])(driver, driver.guest);
-      },
-      /loop, or longer/,
-    ],
-    [
-      "an available index that is too far",
-      (driver, guest) => guest.view.setUint16(guest.at(driver.available()) + 2, 5, true),
-      /5 ahead/,
-    ],
-  ];
-  test.each(cases)("%s", (_, prepare, why, address) => {
+      ["a loop", raw([BUFFERS, 4, NEXT, 1], [BUFFERS, 4, NEXT, 0]), /loop/],
+      ["a descriptor that follows itself", raw([BUFFERS, 4, NEXT, 0]), /loop/],
+      ["a head outside the table", (driver) => driver.offer(4), /descriptor 4 of a table of 4/],
+      ["a next outside the table", raw([BUFFERS, 4, NEXT, 9]), /descriptor 9 of a table of 4/],
+      ["an address before RAM", raw([RAM_BASE - 4n, 4, 0]), /not in RAM/, RAM_BASE - 4n],
+      ["a buffer that leaves RAM", raw([RAM_BASE + BigInt(RAM_SIZE) - 4n, 5, 0]), /not in RAM/],
+      ["an address overflow", raw([0xffff_ffff_ffff_fff0n, 0x20, 0]), /not in RAM/, 0xffff_ffff_ffff_fff0n],
+      ["the largest length", raw([BUFFERS, 0xffff_ffff, 0]), /not in RAM/],
+      ["the top IPA bit in a normal VM", raw([BUFFERS | ALIAS, 4, 0]), /not in RAM/, BUFFERS | ALIAS],
+      ["a buffer without bytes", raw([BUFFERS, 0, 0]), /without bytes/],
+      ["readable behind writable", raw([BUFFERS, 4, WRITE | NEXT, 1], [BUFFERS, 4, 0]), /behind a writable/],
+      ["indirect with a next", raw([table, 16, INDIRECT | NEXT, 1]), /with a next/],
+      ["an indirect table without entries", raw([table, 0, INDIRECT]), /table of 0 bytes/],
+      ["an indirect table of half an entry", raw([table, 24, INDIRECT]), /table of 24 bytes/],
+      ["an indirect table outside RAM", raw([0x1000n, 16, INDIRECT]), /descriptor table: not in RAM/, 0x1000n],
+      [
+        "nested indirect tables",
+        (driver) => {
+          driver.descriptor(table, table, 16, INDIRECT);
+          raw([table, 16, INDIRECT])(driver, driver.guest);
+        },
+        /indirect descriptor in an indirect table/,
+        table,
+      ],
+      [
+        "an endless indirect table",
+        (driver) => {
+          for (let i = 0; i < 2048; i++) driver.descriptor(table + BigInt(16 * i), BUFFERS, 4, NEXT, (i + 1) % 2048);
+          raw([table, 2048 * 16, INDIRECT])(driver, driver.guest);
+        },
+        /loop, or longer/,
+      ],
+      [
+        "an available index that is too far",
+        (driver, guest) => guest.view.setUint16(guest.at(driver.available()) + 2, 5, true),
+        /5 ahead/,
+      ],
+    ] as readonly (readonly [string, Step, RegExp, bigint?])[]
+  ).map(([what, prepare, why, address]) => [what, prepare, why, address]);
+  test.each([...cases])("%s", (_, prepare, why, address) => {
     const { guest, device } = echo();
     const driver = new TestDriver(guest);
     const interrupts = guest.interrupts;
