@@ -14,7 +14,7 @@ export default defineConfig({
   },
   test: {
     include: ["packages/*/src/**/*.test.ts", "conformance/**/*.test.ts"],
-    exclude: ["**/node_modules/**", "**/*.slow.test.ts"],
+    exclude: ["**/node_modules/**", "**/*.{slow,soak}.test.ts"],
     testTimeout: 60_000,
     maxWorkers: 2,
   },
