@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } fr
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { realmbox, temporaryFolder } from "../../../../conformance/support/cli.js";
 import { ImageStore } from "../images/store.js";
 
@@ -33,9 +33,10 @@ function putImage(name: string, suite: string): ImageStore {
   return store;
 }
 
+beforeAll(() => putImage("debian", "sid"));
+
 describe("an image by its name", () => {
   test("brings its kernel, initramfs and parameters, and says so", async () => {
-    putImage("debian", "sid");
     const { code, stdout, stderr } = await run("run debian");
     expect(code).toBe(9); // exit=9 is among its default parameters
     expect(stdout).toMatch(/^bootargs: *console=ttyS0 root=\/dev\/vda rw {2}exit=9$/m);

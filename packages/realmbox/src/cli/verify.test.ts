@@ -5,6 +5,7 @@ import { flippedTokens, toJwk, tokenVariants, toPem } from "@realmbox/attest";
 import { decodeCcaToken, toBase64, toHex } from "@realmbox/token";
 import { afterAll, describe, expect, test } from "vitest";
 import { cpak, otherKey, recipe } from "../../../attest/src/recipe.oracle.js";
+import { TOKEN_BEGIN, TOKEN_END } from "../images/guest-scripts.js";
 import { showTokenCommand, type VerifyOptions, verifyCommand } from "./verify.js";
 
 const folder = mkdtempSync(join(tmpdir(), "realmbox-verify-"));
@@ -48,6 +49,46 @@ test.each(variants.filter(({ stage }) => stage !== "accepted"))("$name: exit 1, 
   expect(exitCode).toBe(1);
   expect(stdout.endsWith(`token refused: ${stage}\n`)).toBe(true);
   expect(JSON.parse(verify({ token: path, json: true }).stdout)).toMatchObject({ accepted: false, stage });
+});
+
+describe("a token as text", () => {
+  const base64 = Buffer.from(good).toString("base64").replace(/.{76}/g, "$&\n");
+  const block = `${TOKEN_BEGIN}\n${base64}\n${TOKEN_END}\n`;
+  const broken = block.replace(base64.slice(0, 8), "********");
+  test.each<[string, string, RegExp?]>([
+    ["alone", block],
+    [
+      "in a console log with carriage returns",
+      `[    0.1] Booting\n# attest\n${block}# poweroff\n`.replaceAll("\n", "\r\n"),
+    ],
+    ["with a kernel message in it", block.replace("\n", "\n[   12.345678] random: crng init done\n")],
+    ["with a terminal's escape sequences", `\x1b[6n# attest\n${block.replaceAll("\n", "\x1b[K\n")}`],
+    ["behind a damaged one", broken + block, /the last of its 2 tokens/],
+    ["behind a script that names the marker", `echo "${TOKEN_BEGIN}"\n${block}`],
+  ])("%s", (name, text, note = /^$/) => {
+    const path = file(`${name}.txt`, text);
+    const { exitCode, stdout, stderr } = verify({ token: path });
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/token accepted\n$/);
+    expect(stderr).toMatch(note);
+    expect(showTokenCommand({ token: path }).stdout).toBe(showTokenCommand({ token }).stdout);
+  });
+  test.each([
+    ["cut", block.slice(0, 500), /damaged: the text ends before '-----END/],
+    ["not base64", broken, /damaged: what stands between the markers is not base64/],
+    ["empty", `${TOKEN_BEGIN}\n${TOKEN_END}\n`, /is not base64/],
+  ])("%s: exit 1, stage decode, and the reason", (name, text, reason) => {
+    const path = file(`${name}.txt`, text);
+    const { exitCode, stdout, stderr } = verify({ token: path });
+    expect(exitCode).toBe(1);
+    expect(stdout).toMatch(/token refused: decode\n$/);
+    expect(stderr).toMatch(reason);
+    expect(showTokenCommand({ token: path }).exitCode).toBe(1);
+  });
+  test("markers inside a token in bytes are content", () => {
+    const text = file("bytes.cbor", Buffer.concat([Buffer.from(good), Buffer.from(`\n${block}`)]));
+    expect(verify({ token: text }).exitCode).toBe(1);
+  });
 });
 
 test("one byte of a signed region changed: exit 1 and a stage", () => {

@@ -24,6 +24,7 @@ import {
 } from "@realmbox/attest";
 import { fromHex } from "@realmbox/token";
 import { nodeCrypto } from "../crypto/node.js";
+import { findArmour } from "./armour.js";
 import { EXIT, UsageError } from "./usage.js";
 
 export interface CommandOutput {
@@ -33,7 +34,7 @@ export interface CommandOutput {
 }
 
 export interface VerifyOptions {
-  /** Path of the token; "-" is standard input. */
+  /** Path of the token, as bytes or as text in a console log; "-" is standard input. */
   readonly token: string;
   /** `--trust FILE`, repeatable: platform keys (CPAK) as PEM or JSON. */
   readonly trust: readonly string[];
@@ -58,7 +59,8 @@ export function verifyCommand(options: VerifyOptions): CommandOutput {
       throw new UsageError("there is no key to trust", "give the platform's key: --trust cpak.pem");
     const challenge = bytesOption("--challenge", options.challenge, 64);
     const reference = referenceOf(options);
-    const result = verifyToken(readBounded(options.token), {
+    const { bytes, note } = readToken(options.token);
+    const result = verifyToken(bytes, {
       crypto: nodeCrypto,
       trustAnchors: options.trust.flatMap(readTrust),
       ...(challenge && { challenge }),
@@ -67,7 +69,7 @@ export function verifyCommand(options: VerifyOptions): CommandOutput {
     return {
       exitCode: result.accepted ? EXIT.OK : EXIT.REFUSED,
       stdout: options.json ? verificationJson(result) : verificationText(result),
-      stderr: "",
+      stderr: note,
     };
   });
 }
@@ -78,14 +80,14 @@ export function showTokenCommand(options: {
   readonly json?: boolean | undefined;
 }): CommandOutput {
   return reportingUsage(() => {
-    const data = readBounded(options.token);
-    const tree = explainToken(data);
+    const { bytes, note } = readToken(options.token);
+    const tree = explainToken(bytes);
     return {
       exitCode: tree.children ? EXIT.OK : EXIT.REFUSED,
       stdout: options.json
         ? `${JSON.stringify({ schemaVersion: 1, ...tree }, null, 2)}\n`
         : printable(renderTree(tree)),
-      stderr: "",
+      stderr: note,
     };
   });
 }
@@ -176,12 +178,37 @@ function paddedText(text: string): Uint8Array {
   return padded;
 }
 
+/** How much of a console log is read to find a token in it. */
+const LOG_SIZE_MAX = 16 << 20;
+
 /**
- * A file's content, as far as a token may reach and one byte beyond: enough for the verifier to say that it is too
- * large, and no endless reading of a device.
+ * A token's bytes: the file's own, or those of the last token in a text. Damaged text gives no bytes, which the verifier's
+ * first stage refuses, and a note that says why.
  */
-function readBounded(path: string): Uint8Array {
-  const content = Buffer.alloc(TOKEN_SIZE_MAX + 1);
+function readToken(path: string): { readonly bytes: Uint8Array; readonly note: string } {
+  const file = readBounded(path, LOG_SIZE_MAX);
+  const armour = findArmour(file);
+  switch (armour.kind) {
+    case "none":
+      return { bytes: file.subarray(0, TOKEN_SIZE_MAX + 1), note: "" };
+    case "token": {
+      const which = `'${path}': the last of its ${armour.count} tokens`;
+      return { bytes: armour.bytes, note: armour.count > 1 ? `realmbox: ${which}\n` : "" };
+    }
+    case "damaged":
+      return {
+        bytes: new Uint8Array(),
+        note: `realmbox: '${path}': the token in this text is damaged: ${armour.why}\n`,
+      };
+  }
+}
+
+/**
+ * A file's content, as far as a token may reach (or another limit) and one byte beyond: enough for the verifier to say
+ * that it is too large, and no endless reading of a device.
+ */
+function readBounded(path: string, sizeMax = TOKEN_SIZE_MAX): Uint8Array {
+  const content = Buffer.alloc(sizeMax + 1);
   let size = 0;
   try {
     const file = path === "-" ? 0 : openSync(path, "r");
