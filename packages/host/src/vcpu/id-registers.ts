@@ -9,12 +9,12 @@ const id = (crm: number, op2: number): number => sysregIss(3, 0, 0, crm, op2);
 
 /** Values by ISS encoding of the register. */
 export const GUEST_ID_REGISTERS: ReadonlyMap<number, bigint> = new Map([
-  // ID_AA64PFR0_EL1: CSV3 1, CSV2 3 (no firmware mitigation calls), GIC 1, EL1 and EL0 AArch64 only
+  // ID_AA64PFR0_EL1: CSV3 1, CSV2 3 (no firmware mitigation calls), GIC 1, FP and AdvSIMD, EL1 and EL0 AArch64 only
   [id(4, 0), 0x1300_0000_0100_0011n],
   // ID_AA64DFR0_EL1: Armv8 debug with two breakpoints and two watchpoints, no PMU, no trace
   [id(5, 0), 0x0000_0000_0010_1006n],
-  // ID_AA64ISAR0_EL1: RNDR 1, Atomic 2 (LSE), CRC32 1
-  [id(6, 0), 0x1000_0000_0021_0000n],
+  // ID_AA64ISAR0_EL1: RNDR 1, Atomic 2 (LSE), CRC32 1, SHA2 1, SHA1 1, AES 2 (with PMULL)
+  [id(6, 0), 0x1000_0000_0021_1120n],
   // ID_AA64MMFR0_EL1: PARange 48 bits, ASID 16 bits, 4 KiB granule only
   [id(7, 0), 0x0000_0000_0f00_0025n],
   // ID_AA64MMFR2_EL1: E0PD 1

@@ -1,6 +1,6 @@
 /**
  * What the machine says it is. ID registers are constants that list exactly what is implemented: RME, EL2, EL3, Secure
- * EL2, VHE, LSE, CRC32, RNDR; no FP and SIMD, no PAuth, no PMU. What a realm or a virtual machine sees of it is the
+ * EL2, VHE, LSE, CRC32, RNDR, FP, Advanced SIMD, AES and SHA; no SVE, no PAuth, no PMU. What a realm or a virtual machine sees of it is the
  * business of the RMM and the Host, through HCR_EL2.TID3. DDI 0487, "ID_AA64PFR0_EL1" and the others.
  */
 
@@ -27,8 +27,8 @@ export const ID_REGISTERS: Readonly<
       [4, 1],
       [8, 1],
       [12, 1],
-      [16, 0xf], // FP: not implemented
-      [20, 0xf], // AdvSIMD: not implemented
+      [16, 0], // FP, without half-precision arithmetic
+      [20, 0], // AdvSIMD, likewise
       [24, 1], // GIC system registers
       [28, 1], // RAS
       [36, 1], // Secure EL2
@@ -53,6 +53,9 @@ export const ID_REGISTERS: Readonly<
     crm: 6,
     op2: 0,
     value: fields(
+      [4, 2], // AES and PMULL
+      [8, 1], // SHA-1
+      [12, 1], // SHA-256
       [16, 1], // CRC32
       [20, 2], // LSE atomics
       [60, 1], // RNDR
