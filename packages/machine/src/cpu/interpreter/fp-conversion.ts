@@ -143,13 +143,13 @@ const fromInteger = (f: HostFormat, { unsigned, int }: Target): HelperFunction =
     const r = asBits(f, native(`${f.float}_convert_${int}_${unsigned ? "u" : "s"}` as keyof typeof Op, a));
     // A double holds every 32-bit integer: no rounding, whatever the mode.
     if (f === F64 && int === "i32") return r;
+    s.if(and(plainMode(s), inexactKnown(s)), () => s.return(r));
     const wide = int === "i64" ? a : unsigned ? zext(a) : ({ op: "sext", type: "i64", arg: a } as const);
     const magnitude = unsigned ? wide : select(native("i64_lt_s", wide, i64(0)), sub(0, wide), wide);
     const v = held(s, magnitude).value;
     const length = sub(sub(64, native("i64_clz", v)), native("i64_ctz", v));
     const exact = or(isZero(v), native("i64_le_s", length, i64(f.fraction + 1)));
     s.if(exact, () => s.return(r));
-    s.if(and(plainMode(s), inexactKnown(s)), () => s.return(r));
     const control = (unsigned ? Control.UNSIGNED : 0) | (int === "i64" ? Control.WIDE : 0);
     return reference(s, `fromfixed${f.bits}`, f.int, a, i32(control));
   },
@@ -225,6 +225,6 @@ export const FP_CONVERSION_HELPERS: HelperTable = {
   fcvt32to16: half("cvt32to16"),
   fcvt64to16: half("cvt64to16"),
   fcvtxn64to32: half("cvtxn64to32"),
-  urecpe: leftToReference(F32, "urecpe", 1),
-  ursqrte: leftToReference(F32, "ursqrte", 1),
+  urecpe: leftToReference(F32, "urecpe"),
+  ursqrte: leftToReference(F32, "ursqrte"),
 };

@@ -1,6 +1,8 @@
 /** Helper functions of the floating-point rows. */
 import { FP_ARITHMETIC_HELPERS } from "./fp-arithmetic.js";
 import { FP_CONVERSION_HELPERS } from "./fp-conversion.js";
+import { FP_FUSED_HELPERS } from "./fp-fused.js";
+import { FP_VECTOR_HELPERS } from "./fp-vectors.js";
 import type { HelperFunction, HelperTable } from "./functions.js";
 
 /** The reference arithmetic: (operation number, three operands) → result; raises FPSR's flags. */
@@ -18,5 +20,7 @@ const operate: HelperFunction = {
 export const FP_HELPERS: HelperTable = {
   fpOperate: operate,
   ...FP_ARITHMETIC_HELPERS,
+  ...FP_FUSED_HELPERS,
   ...FP_CONVERSION_HELPERS,
+  ...FP_VECTOR_HELPERS,
 };

@@ -116,11 +116,21 @@ export function held(s: Statements, value: Expr): Local {
   return local;
 }
 
-/** a + b and what its rounding lost, exactly (Knuth). `sum` is a + b already computed. */
-export function sumError(s: Statements, f: HostFormat, a: Expr, b: Expr, sum: Expr): Expr {
-  const part = held(s, floating(f, "sub", sum, a)).value;
-  return floating(f, "add", floating(f, "sub", a, floating(f, "sub", sum, part)), floating(f, "sub", b, part));
+/** An operation on numbers, or on vectors of them. */
+export type FloatOperations = (name: "add" | "sub" | "mul", a: Expr, b: Expr) => Expr;
+export const operationsOf =
+  (f: HostFormat): FloatOperations =>
+  (name, a, b) =>
+    floating(f, name, a, b);
+
+/** What the rounding of `sum` = a + b has lost, exactly (Knuth). */
+export function sumError(s: Statements, op: FloatOperations, a: Expr, b: Expr, sum: Expr): Expr {
+  const part = held(s, op("sub", sum, a)).value;
+  return op("add", op("sub", a, op("sub", sum, part)), op("sub", b, part));
 }
+
+/** A single as a double. */
+export const promoted = (bits: Expr): Expr => native("f64_promote_f32", asFloat(F32, bits));
 
 /** Trailing zeros of the significand; at most the number of fraction bits. */
 export function trailingZeros(f: HostFormat, bits: Expr): Expr {

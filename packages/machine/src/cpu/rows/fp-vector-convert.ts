@@ -37,6 +37,9 @@ const INTEGER = (["s", "u"] as const).flatMap((letter, u) => [
   },
 ]);
 
+/** Those that have a helper for whole vectors, of singles. */
+const ON_VECTORS = ["scvtf", "ucvtf", "fcvtzs", "fcvtzu"];
+
 const integers = INTEGER.flatMap(({ name, u, a, opcode, helper }) => {
   const convert = (c: Context, z: number, value: Expr) => c.helper(helper(formatBits(z)), patternType(z), value);
   return [
@@ -46,8 +49,11 @@ const integers = INTEGER.flatMap(({ name, u, a, opcode, helper }) => {
       shape: ["q", "z"],
       allocated: vectorExists,
       sem: (c, { q, z, n, d }) => {
-        const source = c.tmp(c.vector(n));
-        const result = lanes(c, 2 + z, laneCount(z, q), (i) => convert(c, z, extractLane(2 + z, source, i)));
+        const source = c.tmp(c.vector(n, q));
+        const result =
+          z === 0 && ON_VECTORS.includes(name)
+            ? c.tmp(c.helper(`v${helper(32)}`, "v128", source))
+            : lanes(c, 2 + z, laneCount(z, q), (i) => convert(c, z, extractLane(2 + z, source, i)));
         c.setVector(d, result, q);
       },
       print: ({ q, z, n, d }) => `${name} ${vectorReg(2 + z, q, d)}, ${vectorReg(2 + z, q, n)}`,

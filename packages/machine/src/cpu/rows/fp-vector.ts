@@ -7,10 +7,10 @@
  */
 import type { Context } from "./context.js";
 import { constant, type Expr } from "./expr.js";
-import { absolute, arithmetic, bytesOf, negated, oneOperand, patternType } from "./fp-scalar.js";
+import { absolute, arithmetic, bytesOf, formatBits, negated, oneOperand, patternType } from "./fp-scalar.js";
 import { row } from "./row.js";
 import { laneReg, scalarReg, vectorReg } from "./text.js";
-import { extractLane, replaceLane, vectorZero } from "./vector.js";
+import { extractLane, replaceLane, splat, vAndNot, vectorOf, vectorZero, vXor } from "./vector.js";
 
 export const common = { group: "fp-data", fp: true, rare: true } as const;
 
@@ -27,13 +27,26 @@ export function lanes(c: Context, size: number, count: number, compute: (lane: n
 /** Lane `lane` of a vector of singles or doubles. */
 const laneOf = (z: number, vector: Expr, lane: number): Expr => extractLane(2 + z, vector, lane);
 
+/** A helper over whole vectors, by the name of the one over lanes, without the format. */
+const onVectors = (c: Context, z: number, name: string, ...operands: readonly Expr[]): Expr =>
+  c.helper(`v${name}${formatBits(z)}`, "v128", ...operands);
+
 /** What a three-operand instruction does with one lane: `c`, format, destination's old value, operands. */
 type LaneOperation = (c: Context, z: number, d: Expr, n: Expr, m: Expr) => Expr;
+
+/** The same of whole vectors. */
+type VectorOperation = LaneOperation;
 
 const helper =
   (name: string): LaneOperation =>
   (c, z, _d, n, m) =>
     arithmetic(c, z, name, n, m);
+
+/** The helper over whole vectors of the same name. */
+const whole =
+  (name: string): VectorOperation =>
+  (c, z, _d, n, m) =>
+    onVectors(c, z, name, n, m);
 
 interface ThreeSame {
   readonly name: string;
@@ -41,6 +54,8 @@ interface ThreeSame {
   readonly a: 0 | 1;
   readonly opcode: string;
   readonly operation: LaneOperation;
+  /** The same on whole vectors, where there is a helper for them. */
+  readonly vectors?: VectorOperation;
   /** The first operand's lanes in pairs, then the second's. */
   readonly pairwise?: boolean;
   /** Reads the destination. */
@@ -53,45 +68,61 @@ const fmla: LaneOperation = (c, z, d, n, m) => arithmetic(c, z, "fmuladd", d, n,
 const fmls: LaneOperation = (c, z, d, n, m) => arithmetic(c, z, "fmuladd", d, negated(z, n), m);
 const fabd: LaneOperation = (c, z, _d, n, m) => absolute(z, arithmetic(c, z, "fsub", n, m));
 
+/** A sign bit, or all other bits, in every lane. */
+const signs = (z: number): Expr => vectorOf(2 + z, z ? 1n << 63n : 1n << 31n);
+const vNegated = (z: number, v: Expr): Expr => vXor(v, signs(z));
+const vAbsolute = (z: number, v: Expr): Expr => vAndNot(v, signs(z));
+
+const vfmla: VectorOperation = (c, z, d, n, m) => onVectors(c, z, "fmuladd", d, n, m);
+const vfmls: VectorOperation = (c, z, d, n, m) => onVectors(c, z, "fmuladd", d, vNegated(z, n), m);
+const vfabd: VectorOperation = (c, z, _d, n, m) => vAbsolute(z, onVectors(c, z, "fsub", n, m));
+
 const THREE_SAME: readonly ThreeSame[] = [
-  { name: "fmaxnm", u: 0, a: 0, opcode: "11000", operation: helper("fmaxnm") },
-  { name: "fmla", u: 0, a: 0, opcode: "11001", operation: fmla, accumulates: true },
-  { name: "fadd", u: 0, a: 0, opcode: "11010", operation: helper("fadd") },
+  { name: "fmaxnm", u: 0, a: 0, opcode: "11000", operation: helper("fmaxnm"), vectors: whole("fmaxnm") },
+  { name: "fmla", u: 0, a: 0, opcode: "11001", operation: fmla, vectors: vfmla, accumulates: true },
+  { name: "fadd", u: 0, a: 0, opcode: "11010", operation: helper("fadd"), vectors: whole("fadd") },
   { name: "fmulx", u: 0, a: 0, opcode: "11011", operation: helper("fmulx"), scalar: true },
-  { name: "fcmeq", u: 0, a: 0, opcode: "11100", operation: helper("fcmeq"), scalar: true },
-  { name: "fmax", u: 0, a: 0, opcode: "11110", operation: helper("fmax") },
+  { name: "fcmeq", u: 0, a: 0, opcode: "11100", operation: helper("fcmeq"), vectors: whole("fcmeq"), scalar: true },
+  { name: "fmax", u: 0, a: 0, opcode: "11110", operation: helper("fmax"), vectors: whole("fmax") },
   { name: "frecps", u: 0, a: 0, opcode: "11111", operation: helper("frecps"), scalar: true },
-  { name: "fminnm", u: 0, a: 1, opcode: "11000", operation: helper("fminnm") },
-  { name: "fmls", u: 0, a: 1, opcode: "11001", operation: fmls, accumulates: true },
-  { name: "fsub", u: 0, a: 1, opcode: "11010", operation: helper("fsub") },
-  { name: "fmin", u: 0, a: 1, opcode: "11110", operation: helper("fmin") },
+  { name: "fminnm", u: 0, a: 1, opcode: "11000", operation: helper("fminnm"), vectors: whole("fminnm") },
+  { name: "fmls", u: 0, a: 1, opcode: "11001", operation: fmls, vectors: vfmls, accumulates: true },
+  { name: "fsub", u: 0, a: 1, opcode: "11010", operation: helper("fsub"), vectors: whole("fsub") },
+  { name: "fmin", u: 0, a: 1, opcode: "11110", operation: helper("fmin"), vectors: whole("fmin") },
   { name: "frsqrts", u: 0, a: 1, opcode: "11111", operation: helper("frsqrts"), scalar: true },
   { name: "fmaxnmp", u: 1, a: 0, opcode: "11000", operation: helper("fmaxnm"), pairwise: true },
   { name: "faddp", u: 1, a: 0, opcode: "11010", operation: helper("fadd"), pairwise: true },
-  { name: "fmul", u: 1, a: 0, opcode: "11011", operation: helper("fmul") },
-  { name: "fcmge", u: 1, a: 0, opcode: "11100", operation: helper("fcmge"), scalar: true },
-  { name: "facge", u: 1, a: 0, opcode: "11101", operation: helper("facge"), scalar: true },
+  { name: "fmul", u: 1, a: 0, opcode: "11011", operation: helper("fmul"), vectors: whole("fmul") },
+  { name: "fcmge", u: 1, a: 0, opcode: "11100", operation: helper("fcmge"), vectors: whole("fcmge"), scalar: true },
+  { name: "facge", u: 1, a: 0, opcode: "11101", operation: helper("facge"), vectors: whole("facge"), scalar: true },
   { name: "fmaxp", u: 1, a: 0, opcode: "11110", operation: helper("fmax"), pairwise: true },
-  { name: "fdiv", u: 1, a: 0, opcode: "11111", operation: helper("fdiv") },
+  { name: "fdiv", u: 1, a: 0, opcode: "11111", operation: helper("fdiv"), vectors: whole("fdiv") },
   { name: "fminnmp", u: 1, a: 1, opcode: "11000", operation: helper("fminnm"), pairwise: true },
-  { name: "fabd", u: 1, a: 1, opcode: "11010", operation: fabd, scalar: true },
-  { name: "fcmgt", u: 1, a: 1, opcode: "11100", operation: helper("fcmgt"), scalar: true },
-  { name: "facgt", u: 1, a: 1, opcode: "11101", operation: helper("facgt"), scalar: true },
+  { name: "fabd", u: 1, a: 1, opcode: "11010", operation: fabd, vectors: vfabd, scalar: true },
+  { name: "fcmgt", u: 1, a: 1, opcode: "11100", operation: helper("fcmgt"), vectors: whole("fcmgt"), scalar: true },
+  { name: "facgt", u: 1, a: 1, opcode: "11101", operation: helper("facgt"), vectors: whole("facgt"), scalar: true },
   { name: "fminp", u: 1, a: 1, opcode: "11110", operation: helper("fmin"), pairwise: true },
 ];
 
 /** A double's vector has two lanes, never one. */
 const vectorExists = ({ q, z }: Readonly<Record<"q" | "z", number>>): boolean => q === 1 || z === 0;
 
-const threeSame = THREE_SAME.map(({ name, u, a, opcode, operation, pairwise, accumulates }) =>
+/** The upper lanes of a 64-bit vector are zero, and zero divided by zero raises IOC. */
+const upperLanesAreHarmless = (name: string): boolean => name !== "fdiv";
+
+const threeSame = THREE_SAME.map(({ name, u, a, opcode, operation, vectors, pairwise, accumulates }) =>
   row(`0 q ${u} 01110 ${a} z 1 mmmmm ${opcode} 1 nnnnn ddddd` as "q z m n d", {
     name: `${name.toUpperCase()} (vector)`,
     ...common,
     shape: ["q", "z"],
     allocated: vectorExists,
     sem: (c, { q, z, m, n, d }) => {
-      const [first, second] = [c.tmp(c.vector(n)), c.tmp(c.vector(m))];
-      const old = accumulates ? c.tmp(c.vector(d)) : vectorZero;
+      const [first, second] = [c.tmp(c.vector(n, q)), c.tmp(c.vector(m, q))];
+      const old = accumulates ? c.tmp(c.vector(d, q)) : vectorZero;
+      if (vectors && (q || upperLanesAreHarmless(name))) {
+        c.setVector(d, vectors(c, z, old, first, second), q);
+        return;
+      }
       const count = laneCount(z, q);
       const paired = (i: number) => laneOf(z, i < count ? first : second, i % count);
       const result = lanes(c, 2 + z, count, (i) => {
@@ -120,24 +151,29 @@ const scalarThreeSame = THREE_SAME.filter(({ scalar }) => scalar).map(({ name, u
 // By element: the second operand is one lane, whose number is H:L of singles and H of doubles.
 
 const BY_ELEMENT = [
-  { name: "fmla", u: 0, opcode: "0001", operation: fmla, accumulates: true },
-  { name: "fmls", u: 0, opcode: "0101", operation: fmls, accumulates: true },
-  { name: "fmul", u: 0, opcode: "1001", operation: helper("fmul"), accumulates: false },
-  { name: "fmulx", u: 1, opcode: "1001", operation: helper("fmulx"), accumulates: false },
+  { name: "fmla", u: 0, opcode: "0001", operation: fmla, vectors: vfmla, accumulates: true },
+  { name: "fmls", u: 0, opcode: "0101", operation: fmls, vectors: vfmls, accumulates: true },
+  { name: "fmul", u: 0, opcode: "1001", operation: helper("fmul"), vectors: whole("fmul"), accumulates: false },
+  { name: "fmulx", u: 1, opcode: "1001", operation: helper("fmulx"), vectors: undefined, accumulates: false },
 ] as const;
 
 const elementIndex = (z: number, h: number, l: number): number => (z ? h : 2 * h + l);
 
-const byElement = BY_ELEMENT.flatMap(({ name, u, opcode, operation, accumulates }) => [
+const byElement = BY_ELEMENT.flatMap(({ name, u, opcode, operation, vectors, accumulates }) => [
   row(`0 q ${u} 0111 11 z l mmmmm ${opcode} h 0 nnnnn ddddd` as "q z l m h n d", {
     name: `${name.toUpperCase()} (by element)`,
     ...common,
     shape: ["q", "z", "l", "h"],
     allocated: ({ q, z, l }) => vectorExists({ q, z }) && !(z && l),
     sem: (c, { q, z, l, m, h, n, d }) => {
-      const first = c.tmp(c.vector(n));
+      const first = c.tmp(c.vector(n, q));
       const element = c.tmp(c.lane(bytesOf(z), m, elementIndex(z, h, l)));
-      const old = accumulates ? c.tmp(c.vector(d)) : vectorZero;
+      const old = accumulates ? c.tmp(c.vector(d, q)) : vectorZero;
+      // In the upper lanes of a 64-bit vector an element would meet zeros: an infinite one would raise IOC.
+      if (vectors && q) {
+        c.setVector(d, vectors(c, z, old, first, splat(2 + z, element)));
+        return;
+      }
       const result = lanes(c, 2 + z, laneCount(z, q), (i) =>
         operation(c, z, laneOf(z, old, i), laneOf(z, first, i), element),
       );
@@ -205,50 +241,62 @@ interface OneOperand {
   readonly opcode: string;
   /** Has a vector form, a scalar form, or both. */
   readonly forms: "vector" | "scalar" | "both";
-  readonly operation: (c: Context, z: number, value: Expr) => Expr;
-  /** What follows the operands in the text. */
-  readonly suffix?: string;
+  /** There is a helper over whole vectors. */
+  readonly whole?: true;
+  /** A comparison with zero: the helper, and whether zero is its first operand. */
+  readonly zero?: readonly [helper: string, first: boolean];
 }
 
-const named = (name: string) => (c: Context, z: number, value: Expr) => oneOperand(c, z, name, value);
-/** A comparison with zero; `swapped`: zero is the first operand. */
-const withZero = (name: string, swapped: boolean) => (c: Context, z: number, value: Expr) => {
-  const zero = constant(patternType(z), 0);
-  return arithmetic(c, z, name, ...(swapped ? [zero, value] : [value, zero]));
-};
-const zeroComparison = { forms: "both", suffix: ", #0.0" } as const;
-
 const ONE_OPERAND: readonly OneOperand[] = [
-  { name: "frintn", u: 0, a: 0, opcode: "11000", forms: "vector", operation: named("frintn") },
-  { name: "frintm", u: 0, a: 0, opcode: "11001", forms: "vector", operation: named("frintm") },
-  { name: "fcmgt", u: 0, a: 1, opcode: "01100", operation: withZero("fcmgt", false), ...zeroComparison },
-  { name: "fcmeq", u: 0, a: 1, opcode: "01101", operation: withZero("fcmeq", false), ...zeroComparison },
-  { name: "fcmlt", u: 0, a: 1, opcode: "01110", operation: withZero("fcmgt", true), ...zeroComparison },
-  { name: "fabs", u: 0, a: 1, opcode: "01111", forms: "vector", operation: named("fabs") },
-  { name: "frintp", u: 0, a: 1, opcode: "11000", forms: "vector", operation: named("frintp") },
-  { name: "frintz", u: 0, a: 1, opcode: "11001", forms: "vector", operation: named("frintz") },
-  { name: "frecpe", u: 0, a: 1, opcode: "11101", forms: "both", operation: named("frecpe") },
-  { name: "frecpx", u: 0, a: 1, opcode: "11111", forms: "scalar", operation: named("frecpx") },
-  { name: "frinta", u: 1, a: 0, opcode: "11000", forms: "vector", operation: named("frinta") },
-  { name: "frintx", u: 1, a: 0, opcode: "11001", forms: "vector", operation: named("frintx") },
-  { name: "fcmge", u: 1, a: 1, opcode: "01100", operation: withZero("fcmge", false), ...zeroComparison },
-  { name: "fcmle", u: 1, a: 1, opcode: "01101", operation: withZero("fcmge", true), ...zeroComparison },
-  { name: "fneg", u: 1, a: 1, opcode: "01111", forms: "vector", operation: named("fneg") },
-  { name: "frinti", u: 1, a: 1, opcode: "11001", forms: "vector", operation: named("frinti") },
-  { name: "frsqrte", u: 1, a: 1, opcode: "11101", forms: "both", operation: named("frsqrte") },
-  { name: "fsqrt", u: 1, a: 1, opcode: "11111", forms: "vector", operation: named("fsqrt") },
+  { name: "frintn", u: 0, a: 0, opcode: "11000", forms: "vector", whole: true },
+  { name: "frintm", u: 0, a: 0, opcode: "11001", forms: "vector", whole: true },
+  { name: "fcmgt", u: 0, a: 1, opcode: "01100", forms: "both", whole: true, zero: ["fcmgt", false] },
+  { name: "fcmeq", u: 0, a: 1, opcode: "01101", forms: "both", whole: true, zero: ["fcmeq", false] },
+  { name: "fcmlt", u: 0, a: 1, opcode: "01110", forms: "both", whole: true, zero: ["fcmgt", true] },
+  { name: "fabs", u: 0, a: 1, opcode: "01111", forms: "vector", whole: true },
+  { name: "frintp", u: 0, a: 1, opcode: "11000", forms: "vector", whole: true },
+  { name: "frintz", u: 0, a: 1, opcode: "11001", forms: "vector", whole: true },
+  { name: "frecpe", u: 0, a: 1, opcode: "11101", forms: "both" },
+  { name: "frecpx", u: 0, a: 1, opcode: "11111", forms: "scalar" },
+  { name: "frinta", u: 1, a: 0, opcode: "11000", forms: "vector" },
+  { name: "frintx", u: 1, a: 0, opcode: "11001", forms: "vector" },
+  { name: "fcmge", u: 1, a: 1, opcode: "01100", forms: "both", whole: true, zero: ["fcmge", false] },
+  { name: "fcmle", u: 1, a: 1, opcode: "01101", forms: "both", whole: true, zero: ["fcmge", true] },
+  { name: "fneg", u: 1, a: 1, opcode: "01111", forms: "vector", whole: true },
+  { name: "frinti", u: 1, a: 1, opcode: "11001", forms: "vector" },
+  { name: "frsqrte", u: 1, a: 1, opcode: "11101", forms: "both" },
+  { name: "fsqrt", u: 1, a: 1, opcode: "11111", forms: "vector", whole: true },
 ];
 
-const oneOperandRows = ONE_OPERAND.flatMap(({ name, u, a, opcode, forms, operation, suffix = "" }) => {
-  const title = name.toUpperCase() + (suffix ? ", zero" : "");
+/** On one lane. */
+function onLane(c: Context, z: number, { name, zero }: OneOperand, value: Expr): Expr {
+  if (!zero) return oneOperand(c, z, name, value);
+  const none = constant(patternType(z), 0);
+  return arithmetic(c, z, zero[0], ...(zero[1] ? [none, value] : [value, none]));
+}
+
+/** On all lanes at once. */
+function onWhole(c: Context, z: number, { name, zero }: OneOperand, value: Expr): Expr {
+  if (name === "fabs") return vAbsolute(z, value);
+  if (name === "fneg") return vNegated(z, value);
+  if (!zero) return onVectors(c, z, name, value);
+  return onVectors(c, z, zero[0], ...(zero[1] ? [vectorZero, value] : [value, vectorZero]));
+}
+
+const oneOperandRows = ONE_OPERAND.flatMap((instruction) => {
+  const { name, u, a, opcode, forms, whole, zero } = instruction;
+  const suffix = zero ? ", #0.0" : "";
+  const title = name.toUpperCase() + (zero ? ", zero" : "");
   const vector = row(`0 q ${u} 01110 ${a} z 10000 ${opcode} 10 nnnnn ddddd` as "q z n d", {
     name: `${title} (vector)`,
     ...common,
     shape: ["q", "z"],
     allocated: vectorExists,
     sem: (c, { q, z, n, d }) => {
-      const source = c.tmp(c.vector(n));
-      const result = lanes(c, 2 + z, laneCount(z, q), (i) => operation(c, z, laneOf(z, source, i)));
+      const source = c.tmp(c.vector(n, q));
+      const result = whole
+        ? c.tmp(onWhole(c, z, instruction, source))
+        : lanes(c, 2 + z, laneCount(z, q), (i) => onLane(c, z, instruction, laneOf(z, source, i)));
       c.setVector(d, result, q);
     },
     print: ({ q, z, n, d }) => `${name} ${vectorReg(2 + z, q, d)}, ${vectorReg(2 + z, q, n)}${suffix}`,
@@ -257,7 +305,7 @@ const oneOperandRows = ONE_OPERAND.flatMap(({ name, u, a, opcode, forms, operati
     name: `${title} (Advanced SIMD scalar)`,
     ...common,
     shape: ["z"],
-    sem: (c, { z, n, d }) => c.setScalar(bytesOf(z), d, operation(c, z, c.scalar(bytesOf(z), n))),
+    sem: (c, { z, n, d }) => c.setScalar(bytesOf(z), d, onLane(c, z, instruction, c.scalar(bytesOf(z), n))),
     print: ({ z, n, d }) => `${name} ${scalarReg(2 + z, d)}, ${scalarReg(2 + z, n)}${suffix}`,
   });
   return forms === "both" ? [vector, scalar] : [forms === "vector" ? vector : scalar];
