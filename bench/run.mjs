@@ -9,6 +9,7 @@ import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Box, nodeCrypto } from "../packages/realmbox/bundle/index.js";
+import { linux } from "./linux.mjs";
 
 const { values, positionals } = parseArgs({
   options: { json: { type: "boolean", default: false }, rounds: { type: "string", default: "5" } },
@@ -178,6 +179,7 @@ const suites = {
   rec: recEntries,
   lifecycle: () => [lifeCycle(16n * MiB, 13n * MiB), { ...lifeCycle(64n * MiB, 60n * MiB), aim: "< 0.5" }],
   start,
+  linux: () => linux({ rounds, range, path }),
 };
 const wanted = positionals.length > 0 ? positionals : Object.keys(suites);
 const unknown = wanted.find((name) => !(name in suites));
