@@ -15,13 +15,13 @@ export function qemuVersion(): string | undefined {
 }
 
 /** What the program wrote to standard output. */
-export function runQemu(program: Program): Uint8Array {
+export function runQemu(program: Program, cpu: "max" | "cortex-a57" = "max"): Uint8Array {
   const folder = mkdtempSync(join(tmpdir(), "oracle-"));
   try {
     const file = join(folder, "tests.elf");
     writeFileSync(file, elfFile(program));
     chmodSync(file, 0o755);
-    return execFileSync("qemu-aarch64", ["-cpu", "max", file], { maxBuffer: 1 << 28 });
+    return execFileSync("qemu-aarch64", ["-cpu", cpu, file], { maxBuffer: 1 << 28 });
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -14,6 +14,7 @@ import { memoryCases } from "./cases/memory.js";
 import { randomCases } from "./cases/random.js";
 import { registerCases } from "./cases/registers.js";
 import { secureCases } from "./cases/secure.js";
+import { simdMemoryCases } from "./cases/simd-memory.js";
 import { stage1Cases } from "./cases/stage1.js";
 import { stage2Cases } from "./cases/stage2.js";
 import { syndromeCases } from "./cases/syndromes.js";
@@ -36,6 +37,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   "system registers": registerCases,
   "system instructions": instructionCases,
   memory: memoryCases,
+  "memory and V registers": simdMemoryCases,
   "TLB maintenance": tlbCases,
   interrupts: interruptCases,
   [`random translation, seed ${SEED}`]: randomCases(SEED, WORLDS),

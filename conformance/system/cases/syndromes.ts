@@ -17,13 +17,17 @@ const IPA = 0x7_2345_6000n;
 const VARIANTS = 3;
 
 const isAccess = ({ group, name }: Row): boolean =>
-  ["load-store", "exclusive", "atomic"].includes(group) && !name.startsWith("PRF");
+  ["load-store", "simd-load-store", "exclusive", "atomic"].includes(group) && !name.startsWith("PRF");
 
 /** A word of a row whose address is `base` + `offset`, and the general registers that make it so. */
 export interface Access {
   readonly word: number;
   readonly registers: Readonly<Record<number, bigint>>;
 }
+
+/** log2 of the bytes that a register offset or an unsigned one is scaled by. */
+const sizeOf = (row: Row, word: number): number =>
+  row.fp ? "BHSDQ".indexOf(row.name.split(", ")[1]?.[0] ?? "B") : (word >>> 30) & 3;
 
 /** Random operands of a row; its address is `va`. The base is never a register that is transferred. */
 export function accessOf(row: Row, va: bigint, pc: number, random: Random): Access {
@@ -32,7 +36,7 @@ export function accessOf(row: Row, va: bigint, pc: number, random: Random): Acce
     for (const [name, { width, signed }] of Object.entries(row.fields))
       fields[name] = signed ? random.field(width) - (random.oneIn(2) ? 2 ** (width - 1) : 0) : random.field(width);
     if ("n" in fields) fields.n = random.below(31);
-    for (const name of ["t", "u", "s", "m"])
+    for (const name of row.fp ? ["m"] : ["t", "u", "s", "m"])
       if (fields[name] !== undefined && fields[name] === fields.n) fields[name] = 31;
     if (/^CASP/.test(row.name)) {
       fields.s &= 30;
@@ -48,18 +52,18 @@ export function accessOf(row: Row, va: bigint, pc: number, random: Random): Acce
     const again = fieldsOf(row, word);
     const registers: Record<number, bigint> = {};
     let base = va;
-    const size = (word >>> 30) & 3;
+    const size = sizeOf(row, word);
     if (/unsigned offset/.test(row.name)) base -= BigInt(again.i) << BigInt(size);
     else if (
-      /unscaled|unprivileged/.test(row.name) ||
+      /unscaled|unprivileged|LDUR, |STUR, /.test(row.name) ||
       (/pre-index/.test(row.name) && !/P, /.test(row.name) && !/LDPSW/.test(row.name))
     )
       base -= BigInt(again.i);
     else if (
-      /signed offset|non-temporal/.test(row.name) ||
+      /signed offset|non-temporal|LDNP, |STNP, /.test(row.name) ||
       (/pre-index/.test(row.name) && /(P, |LDPSW)/.test(row.name))
     )
-      base -= BigInt(again.i) << BigInt(/, X/.test(row.name) && !/LDPSW/.test(row.name) ? 3 : 2);
+      base -= BigInt(again.i) << BigInt(row.fp ? size : /, X/.test(row.name) && !/LDPSW/.test(row.name) ? 3 : 2);
     else if (/\(register\)/.test(row.name)) {
       const index = again.m === 31 ? 0n : random.oneIn(2) ? BigInt(random.below(0x1000)) : random.u64();
       if (again.m !== 31) registers[again.m] = index;
