@@ -1,6 +1,6 @@
 /**
  * The `realmbox` command: kvmtool's option names, exit codes 0 to 123 the guest's own, 124 timeout, 125 realmbox's
- * failure, 126 the guest crashed.
+ * failure, 126 the guest crashed, 128 and a signal's number.
  */
 import { TRACE_CATEGORIES } from "@realmbox/abi";
 import { Command, CommanderError, Option } from "commander";
@@ -11,6 +11,7 @@ import { imagesCommand } from "./cli/images-command.js";
 import { measureCommand, type RunFlags, runCommand, type TokenFlags, tokenCommand, writeAll } from "./cli/run.js";
 import { EXIT, UsageError } from "./cli/usage.js";
 import { type CommandOutput, showTokenCommand, verifyCommand } from "./cli/verify.js";
+import { KEYS_HELP } from "./terminal/escape-keys.js";
 
 let exitCode: number = EXIT.OK;
 
@@ -53,6 +54,10 @@ function runOptions(command: Command, { quiet }: { quiet: string }): Command {
       "--challenge <hex>",
       "the verifier's nonce for the guest's token, 1 to 64 bytes, or 'random' (default: zeros)",
     )
+    .option(
+      "--clock <kind>",
+      "what time follows: virtual (equal runs) or host (for people who type) (default: virtual)",
+    )
     .option("--timeout <seconds>", "end the run after this time, with exit code 124")
     .option(
       "--max-instructions <n>",
@@ -92,7 +97,8 @@ function program(): Command {
       "after",
       `${examples("run --realm hello", "images ls")}
 
-Exit codes: 0 to 123 the guest's own, 124 timeout, 125 wrong option or file, 126 the guest crashed.
+Exit codes: 0 to 123 the guest's own, 124 timeout, 125 wrong option or file, 126 the guest crashed, 128 and the number of the
+signal that ended the run.
 'realmbox help run' tells the options of run.`,
     );
 
@@ -111,8 +117,15 @@ Exit codes: 0 to 123 the guest's own, 124 timeout, 125 wrong option or file, 126
         "run --realm --trace=rmi,rec --trace-out trace.txt hello",
       ),
     )
-    .action((image: string | undefined, flags: RunFlags) => {
-      exitCode = runCommand(image, flags);
+    .addHelpText(
+      "after",
+      `
+Standard input is the guest's console. On a terminal each key goes to the guest; Ctrl-a is realmbox's own:
+${KEYS_HELP.map((line) => `  ${line}`).join("\n")}
+A file or a pipe is read when the guest waits for input; at its end the guest gets Ctrl-d.`,
+    )
+    .action(async (image: string | undefined, flags: RunFlags) => {
+      exitCode = await runCommand(image, flags);
     });
 
   runOptions(
@@ -125,14 +138,14 @@ Exit codes: 0 to 123 the guest's own, 124 timeout, 125 wrong option or file, 126
     { quiet: "print nothing but errors, and the report that --json asks for" },
   )
     .addHelpText("after", examples("token --out t.cbor --cpak-out cpak.pem hello", "token --show t.cbor"))
-    .action((image: string | undefined, flags: Partial<TokenFlags> & { show?: string }) => {
+    .action(async (image: string | undefined, flags: Partial<TokenFlags> & { show?: string }) => {
       if (flags.show !== undefined) {
         exitCode = print(showTokenCommand({ token: flags.show, json: flags.json }));
         return;
       }
       if (flags.out === undefined)
         throw new UsageError("option '--out <file>' is missing", "realmbox token --out t.cbor hello");
-      exitCode = tokenCommand(image, { ...flags, out: flags.out });
+      exitCode = await tokenCommand(image, { ...flags, out: flags.out });
     });
 
   machineOptions(

@@ -42,6 +42,8 @@ export type GuestEnd =
   /** `instructions` are spent, or `cancelled` said so. */
   | { readonly kind: "limit" }
   | { readonly kind: "cancelled" }
+  /** A signal of the operating system ended the run; the library itself handles none. */
+  | { readonly kind: "signal"; readonly name: string; readonly number: number }
   /** Nothing can happen any more without input from outside. */
   | { readonly kind: "idle"; readonly deadline: number | undefined }
   /** Nothing can ever wake the guest, or it takes exception after exception. */
@@ -135,7 +137,10 @@ export class Guest {
       onExit: () => {
         if (guest) guest.#asyncRun?.exited();
       },
-      onEnd: () => box.machine.stop("guest ended"),
+      onEnd: () => {
+        box.machine.stop("guest ended");
+        if (guest) guest.#asyncRun?.wake();
+      },
     });
     if (!vm.ok) return vm;
     guest = new Guest(box, vm.value, input);

@@ -32,7 +32,7 @@ export interface Report {
   readonly schemaVersion: 1;
   readonly image: string;
   readonly kind: "realm" | "normal VM";
-  /** The process's exit code: the guest's own status, 124 timeout, 126 crashed. */
+  /** The process's exit code: the guest's own status, 124 timeout, 126 crashed, 128 and the number of the signal that ended it. */
   readonly exit: number;
   /** Why it ended, in words. */
   readonly end: string;
@@ -115,6 +115,8 @@ export function exitOf(end: GuestEnd): { readonly exit: number; readonly why: st
       return { exit: 124, why: "the time limit is reached" };
     case "reached":
       return { exit: 0, why: "the awaited condition holds" };
+    case "signal":
+      return { exit: 128 + end.number, why: `${end.name} ended the run` };
     case "idle":
       return { exit: 126, why: "the guest waits for input that never comes" };
     case "stopped":

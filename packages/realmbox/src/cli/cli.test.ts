@@ -67,6 +67,7 @@ const RUN: readonly (readonly [line: string, exitCode: number, ...checks: readon
     says("CPUs", "1, this one has MPIDR 0x0"),
     tells(/^boot: RMM boot complete pe 1 /m),
   ],
+  ["run -q --clock host hello", 0, says("world", "normal VM")],
   ["run -q --timeout 0.5 -p case=loop hostile", 124, tells(/^realmbox: .*time/)],
   ["run -q --max-instructions 1000 hello", 124, tells(/^realmbox: .*instruction/)],
   [

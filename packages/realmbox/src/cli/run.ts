@@ -3,7 +3,7 @@
  * stderr; with `--json` the report alone on stdout and the console on stderr.
  */
 import { randomBytes } from "node:crypto";
-import { fstatSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { writeFileSync, writeSync } from "node:fs";
 import { type StampedTraceEvent, TRACE_CATEGORIES, type TraceCategory } from "@realmbox/abi";
 import { toPem } from "@realmbox/attest";
 import { fromHex, toHex } from "@realmbox/token";
@@ -22,7 +22,9 @@ import { Box } from "../box.js";
 import { nodeCrypto } from "../crypto/node.js";
 import { openDisks, parseDisk } from "../disk.js";
 import type { Guest, GuestEnd } from "../guest.js";
+import { hostTime } from "../host-time.js";
 import { exitOf, makeReport, measure, type Report, realmPlatform, reportText } from "../report.js";
+import { Session } from "../terminal/session.js";
 import { parseCategories, traceLine } from "../trace-text.js";
 import { findImage, type Image, notesOf, paramsOf, readInput } from "./images.js";
 import { parseCount, parseMemory } from "./size.js";
@@ -48,6 +50,7 @@ export interface RunFlags {
   readonly pes?: string;
   readonly seed?: string;
   readonly challenge?: string;
+  readonly clock?: string;
   readonly timeout?: string;
   readonly maxInstructions?: string;
   readonly trace?: string;
@@ -152,15 +155,15 @@ function challengeOf(flags: RunFlags): Uint8Array {
   return bytes;
 }
 
-/**
- * Standard input that is a file, whole. A pipe is not read: it may never end, and what has come by now depends on the host.
- */
-function standardInput(): Uint8Array | undefined {
-  try {
-    return fstatSync(0).isFile() ? new Uint8Array(readFileSync(0)) : undefined;
-  } catch {
-    return undefined; // closed
+const CLOCK_KINDS = ["virtual", "host"] as const;
+
+/** Whether the guest's time is the host's. */
+function followsHost(flags: RunFlags): boolean {
+  const isHost = parseChoice("--clock", flags.clock ?? "virtual", CLOCK_KINDS) === "host";
+  if (isHost && flags.maxInstructions !== undefined) {
+    throw new UsageError("--max-instructions counts on the machine's own clock: not with --clock host");
   }
+  return isHost;
 }
 
 interface Outcome {
@@ -173,13 +176,17 @@ interface Outcome {
 /** Output sinks of a run. */
 export interface RunOutput {
   readonly console: (bytes: Uint8Array) => void;
+  /** Where `console` goes, and passing on what it holds. */
+  readonly consoleFd: 1 | 2;
+  readonly flush: () => void;
   readonly progress: (line: string) => void;
   /** A trace line with its end, when traces do not go to a file. The console's half lines wait for it. */
   readonly trace: (line: string) => void;
 }
 
 /** Boots a box, builds the guest, runs it to its end. */
-export function runImage(image: Image, config: VmConfig, flags: RunFlags, output: RunOutput): Outcome {
+export async function runImage(image: Image, config: VmConfig, flags: RunFlags, output: RunOutput): Promise<Outcome> {
+  const isHostClock = followsHost(flags);
   const timeout = parseSeconds(flags.timeout);
   const limit =
     flags.maxInstructions === undefined
@@ -200,6 +207,7 @@ export function runImage(image: Image, config: VmConfig, flags: RunFlags, output
     pes,
     dramSize: dramFor(content.value),
     seed: flags.seed === undefined ? 0n : parseInteger("--seed", flags.seed),
+    ...(isHostClock ? { clock: hostTime } : {}),
     trace: {
       categories: ["boot", ...(trace?.categories ?? [])].filter(
         (name, i, all) => all.indexOf(name) === i,
@@ -210,23 +218,51 @@ export function runImage(image: Image, config: VmConfig, flags: RunFlags, output
       },
     },
   });
-  const input = standardInput();
   const created = box.createGuest(config, {
     onConsole: output.console,
     challenge,
-    ...(input === undefined ? {} : { input }),
+    ...(isHostClock ? { startDate: started } : {}),
     onStep: (step) => output.progress(stepLine(step)),
   });
   if (!created.ok) throw refused(image, created.error);
   const guest = created.value;
   output.progress(config.realm ? `running ${image.name} as a realm` : `running ${image.name} as a normal VM`);
-  const end = guest.run({
+  const end = await runInSession(guest, output, {
+    timeoutMs: timeout - (Date.now() - started),
     ...(limit === undefined ? {} : { instructions: limit }),
-    cancelled: () => Date.now() - started > timeout,
   });
   const report = makeReport({ box, guest, end, image: image.name, challenge });
   trace?.end();
   return { box, guest, end, report };
+}
+
+/** Runs a guest with this process's standard input, terminal and signals. */
+async function runInSession(
+  guest: Guest,
+  { consoleFd, console, flush }: RunOutput,
+  { timeoutMs, instructions }: { readonly timeoutMs: number; readonly instructions?: number },
+): Promise<GuestEnd> {
+  const session = new Session({
+    consoleFd,
+    timeoutMs,
+    say: (text) => {
+      console(Buffer.from(text));
+      flush();
+    },
+    onEnd: (why) => guest.vm.stop(why),
+    onResize: (size) => guest.vm.setConsoleSize(size),
+  });
+  try {
+    const end = await guest.runAsync({
+      signal: session.signal,
+      onPause: flush,
+      ...(session.source === undefined ? {} : { source: session.source }),
+      ...(instructions === undefined ? {} : { instructions }),
+    });
+    return end.kind === "cancelled" ? (session.ending ?? end) : end;
+  } finally {
+    session.close();
+  }
 }
 
 /**
@@ -286,16 +322,21 @@ export function writeOutput(option: string, path: string, data: Uint8Array | str
   }
 }
 
-/** Writes all of it to a descriptor, however slowly the other end reads. A closed pipe ends the writing, not the run. */
+const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Writes all of it to a descriptor, however slowly the other end reads. A closed pipe, or a terminal that is gone, ends the
+ * writing, not the run.
+ */
 export function writeAll(fd: number, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(fd, bytes, at);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === "EAGAIN") continue;
-      if (code === "EPIPE") return;
-      throw error;
+      if (code === "EPIPE" || code === "EIO") return;
+      if (code !== "EAGAIN") throw error;
+      Atomics.wait(sleepCell, 0, 0, 1);
     }
   }
 }
@@ -321,18 +362,23 @@ function lineWriter(fd: number): { write: (bytes: Uint8Array) => void; flush: ()
 }
 
 /** Opens the disks of `-d` for as long as `run` takes. */
-function withDisks<T>(flags: RunFlags, warn: (line: string) => void, run: (disks: readonly Disk[]) => T): T {
+async function withDisks<T>(
+  flags: RunFlags,
+  warn: (line: string) => void,
+  run: (disks: readonly Disk[]) => Promise<T>,
+): Promise<T> {
   const disks = openDisks(flags.disk ?? [], { warn });
   try {
-    return run(disks);
+    return await run(disks);
   } finally {
     for (const disk of disks) disk.close();
   }
 }
 
-export function runCommand(positional: string | undefined, flags: RunFlags): number {
+export async function runCommand(positional: string | undefined, flags: RunFlags): Promise<number> {
   const image = imageOf(positional, flags);
-  const console = lineWriter(flags.json ? 2 : 1);
+  const consoleFd = flags.json ? 2 : 1;
+  const console = lineWriter(consoleFd);
   const tell = (line: string) => {
     console.flush();
     writeAll(2, Buffer.from(`${line}\n`));
@@ -340,12 +386,13 @@ export function runCommand(positional: string | undefined, flags: RunFlags): num
   const progress = (line: string) => {
     if (!flags.quiet) tell(line);
   };
-  const { report } = withDisks(
+  const { report } = await withDisks(
     flags,
     (line) => tell(`realmbox: ${line}`),
     (disks) => {
       const config = configOf(image, flags, disks);
-      return runImage(image, config, flags, { console: console.write, progress, trace: writeTrace });
+      const { write, flush } = console;
+      return runImage(image, config, flags, { console: write, consoleFd, flush, progress, trace: writeTrace });
     },
   );
   console.flush();
@@ -361,16 +408,18 @@ export interface TokenFlags extends RunFlags {
 }
 
 /** `realmbox token --out FILE IMAGE`: runs the image as a realm and writes its token. */
-export function tokenCommand(positional: string | undefined, flags: TokenFlags): number {
+export async function tokenCommand(positional: string | undefined, flags: TokenFlags): Promise<number> {
   const image = imageOf(positional, flags);
   const console = lineWriter(2);
-  const { box, guest, end, report } = withDisks(
+  const { box, guest, end, report } = await withDisks(
     flags,
     (line) => writeAll(2, Buffer.from(`realmbox: ${line}\n`)),
     (disks) => {
       const config = configOf(image, { ...flags, realm: true }, disks);
       return runImage(image, config, flags, {
         console: flags.quiet ? () => {} : console.write,
+        consoleFd: 2,
+        flush: console.flush,
         progress: (line) => {
           if (!flags.quiet) writeAll(2, Buffer.from(`${line}\n`));
         },
