@@ -263,9 +263,23 @@ function partsOf({ lo, hi, tagged, size }: CrossingAccess, head: number) {
   ];
 }
 
-/** What one access to a device transfers: a pair of registers is two accesses. DDI 0487, "Single-copy atomicity". */
+/**
+ * Bytes of one access to a device: a pair of registers is two, a structure one per element, and sixteen bytes are two
+ * halves. DDI 0487, "Single-copy atomicity", "Advanced SIMD load/store structures".
+ */
 function elementSize(size: number, insn: number): number {
-  const isPair = (insn & 0x3a00_0000) >>> 0 === 0x2800_0000;
-  if (isPair && size > 1) return Math.min(size / 2, 8);
+  const isVector = (insn & (1 << 26)) !== 0;
+  if ((insn & 0x3a00_0000) >>> 0 === 0x2800_0000) {
+    const opc = insn >>> 30;
+    return Math.min(isVector ? 4 << opc : opc === 2 ? 8 : 4, 8);
+  }
+  if ((insn & 0xbe00_0000) >>> 0 === 0x0c00_0000) {
+    const field = (insn >>> 10) & 3;
+    const isMultiple = (insn & (1 << 24)) === 0;
+    const scale = (insn >>> 14) & 3;
+    if (isMultiple || scale === 3) return 1 << field;
+    // Lanes of eight bytes are those of four with size 0b01.
+    return scale === 2 && field === 1 ? 8 : 1 << scale;
+  }
   return Math.min(size, 8);
 }

@@ -221,7 +221,7 @@ describe("exception entry", () => {
     { name: "BRK with MDCR_EL2.TDE", el: 0, mdcr: 1n << 8n, insn: 0xd420_0000, to: 2, esr: 0xf200_0000n, after: 0n },
     { name: "HLT", el: 1, insn: 0xd440_0000, to: 1, esr: 0x0200_0000n, after: 0n },
     { name: "ERET from EL0", el: 0, insn: 0xd69f_03e0, to: 1, esr: 0x0200_0000n, after: 0n },
-    { name: "an FP instruction", el: 1, insn: 0x1e60_4000, to: 1, esr: 0x0200_0000n, after: 0n },
+    { name: "an FP instruction, CPACR_EL1.FPEN 0", el: 1, insn: 0x1e60_4000, to: 1, esr: 0x1fe0_0000n, after: 0n },
     { name: "UDF", el: 2, insn: 0, to: 2, esr: 0x0200_0000n, after: 0n },
   ])("$name", ({ el, hcr = 0n, scr, mdcr = 0n, insn, to, esr, after }) => {
     const registers = { HCR_EL2: RW | hcr, MDCR_EL2: mdcr, PC: DRAM };
