@@ -1,6 +1,8 @@
 /**
  * Whether FP and SIMD instructions, FPCR and FPSR may be used at the current EL, and the exception if not.
  * DDI 0487, pseudocode "AArch64.CheckFPAdvSIMDEnabled", "AArch64.AdvSIMDFPAccessTrap", "CPACR_EL1", "CPTR_EL2", "CPTR_EL3".
+ *
+ * @spec DDI 0487, "AArch64.CheckFPAdvSIMDEnabled": complete
  */
 import { EC } from "@realmbox/abi";
 import { R } from "./cpu/state.js";

@@ -3,7 +3,9 @@
  *
  * @spec DDI 0487, "A64 Base Instruction Descriptions": partial: Armv8.0 with FEAT_LSE and FEAT_CRC32; later extensions
  *   (pointer authentication, RCPC, LOR, flag manipulation, MTE, MOPS, …) are UNDEFINED, their hints do nothing
- * @spec DDI 0487, "A64 Advanced SIMD and Floating-point Instruction Descriptions": absent
+ * @spec DDI 0487, "A64 Advanced SIMD and Floating-point Instruction Descriptions": partial: Armv8.0 with FEAT_AES,
+ *   FEAT_PMULL, FEAT_SHA1 and FEAT_SHA256; later extensions (half-precision arithmetic, rounding doubling multiply
+ *   accumulate, dot product, complex numbers, SHA-512, SHA-3, SM3, SM4, BFloat16, …) are UNDEFINED
  */
 import { arithmeticRows } from "./arithmetic.js";
 import { atomicRows } from "./atomic.js";
