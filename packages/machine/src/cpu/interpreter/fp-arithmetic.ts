@@ -13,15 +13,15 @@ import {
   floating,
   type HostFormat,
   held,
+  hostReads,
+  hostRounds,
   inexactKnown,
   isFiniteNumber,
   isWellNormal,
   isZeroNumber,
-  keepsDenormals,
   native,
   number,
   operationsOf,
-  plainMode,
   productIsShort,
   promoted,
   reference,
@@ -84,7 +84,7 @@ function binary(f: HostFormat, plan: Plan): HelperFunction {
       const a = s.param(0).value;
       const b = s.param(1).value;
       const r = held(s, asBits(f, floating(f, plan.host, asFloat(f, a), asFloat(f, b)))).value;
-      s.if(and(plainMode(s), plan.fine(s, f, a, b, r)), () => {
+      s.if(and(hostRounds(s, f, [a, b], r), plan.fine(s, f, a, b, r)), () => {
         s.if(inexactKnown(s), () => s.return(r));
         s.if(plan.exact(s, f, a, b, r), () => s.return(r));
       });
@@ -105,7 +105,7 @@ const squareRoot = (f: HostFormat): HelperFunction => ({
       f === F32
         ? native("f64_eq", square(promoted(r)), promoted(a))
         : and(native("f64_eq", square(asFloat(f, r)), asFloat(f, a)), productIsShort(r, r));
-    s.if(and(plainMode(s), isFiniteNumber(f, r)), () => {
+    s.if(and(hostRounds(s, f, [a], r), isFiniteNumber(f, r)), () => {
       s.if(or(inexactKnown(s), isZeroNumber(f, a)), () => s.return(r));
       s.if(exact, () => s.return(r));
     });
@@ -121,7 +121,7 @@ const extreme = (f: HostFormat, host: "max" | "min", name: "max" | "min" | "maxn
     const a = s.param(0).value;
     const b = s.param(1).value;
     const r = held(s, floating(f, host, asFloat(f, a), asFloat(f, b))).value;
-    s.if(and(keepsDenormals(s), floating(f, "eq", r, r)), () => s.return(asBits(f, r)));
+    s.if(and(hostReads(s, f, [a, b]), floating(f, "eq", r, r)), () => s.return(asBits(f, r)));
     return reference(s, `${name}${f.bits}`, f.int, a, b);
   },
 });

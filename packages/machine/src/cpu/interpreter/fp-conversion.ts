@@ -15,14 +15,14 @@ import {
   floating,
   type HostFormat,
   held,
+  hostReads,
   inexactKnown,
   isWellNormal,
   isZeroNumber,
-  keepsDenormals,
   native,
   number,
-  plainMode,
   reference,
+  toNearest,
 } from "./fp-nodes.js";
 import type { HelperFunction, HelperTable } from "./functions.js";
 
@@ -33,7 +33,7 @@ const compare = (f: HostFormat, name: "cmp" | "cmpe"): HelperFunction => ({
   body: (s) => {
     const [a, b] = [0, 1].map((i) => s.param(i).value);
     const is = (op: string) => floating(f, op, asFloat(f, a), asFloat(f, b));
-    s.if(keepsDenormals(s), () => {
+    s.if(hostReads(s, f, [a, b]), () => {
       s.if(is("lt"), () => s.return(i32(0x8000_0000)));
       s.if(is("gt"), () => s.return(i32(0x2000_0000)));
       s.if(is("eq"), () => s.return(i32(0x6000_0000)));
@@ -52,7 +52,7 @@ const predicate = (f: HostFormat, name: "cmeq" | "cmge" | "cmgt" | "acge" | "acg
     const operand = (bits: Expr) => asFloat(f, name.startsWith("ac") ? and(bits, f.magnitude) : bits);
     const is = (op: string) => floating(f, op, operand(a), operand(b));
     const ordered = and(floating(f, "eq", operand(a), operand(a)), floating(f, "eq", operand(b), operand(b)));
-    s.if(and(keepsDenormals(s), ordered), () => {
+    s.if(and(hostReads(s, f, [a, b]), ordered), () => {
       const truth = sub(0, is(name.slice(2)));
       s.return(f.bits === 64 ? { op: "sext", type: "i64", arg: truth } : truth);
     });
@@ -84,7 +84,7 @@ const roundIntegral = (f: HostFormat, { host, rounding }: (typeof ROUNDINGS)[num
   body: (s) => {
     const a = s.param(0).value;
     const r = held(s, integral(f, host, asFloat(f, a))).value;
-    s.if(and(keepsDenormals(s), floating(f, "eq", r, r)), () => s.return(asBits(f, r)));
+    s.if(and(hostReads(s, f, [a]), floating(f, "eq", r, r)), () => s.return(asBits(f, r)));
     return reference(s, `rint${f.bits}`, f.int, a, i32(rounding));
   },
 });
@@ -100,7 +100,7 @@ const roundByFpcr = (f: HostFormat, exact: boolean): HelperFunction => ({
     const silent = exact
       ? or(floating(f, "eq", r, x), and(inexactKnown(s), floating(f, "eq", r, r)))
       : floating(f, "eq", r, r);
-    s.if(and(plainMode(s), silent), () => s.return(asBits(f, r)));
+    s.if(and(and(toNearest(s), hostReads(s, f, [a])), silent), () => s.return(asBits(f, r)));
     return reference(s, `rint${f.bits}`, f.int, a, i32(Control.BY_FPCR | (exact ? Control.EXACT : 0)));
   },
 });
@@ -124,7 +124,7 @@ const toInteger = (f: HostFormat, { host, rounding }: (typeof ROUNDINGS)[number]
       floating(f, "ge", r, number(f, least)),
       floating(f, "lt", r, number(f, unsigned ? 2 ** bits : 2 ** (bits - 1))),
     );
-    s.if(and(keepsDenormals(s), fits), () => {
+    s.if(and(hostReads(s, f, [a]), fits), () => {
       s.if(or(inexactKnown(s), floating(f, "eq", r, asFloat(f, a))), () =>
         s.return(native(`${int}_trunc_${f.float}_${unsigned ? "u" : "s"}` as keyof typeof Op, r)),
       );
@@ -143,7 +143,7 @@ const fromInteger = (f: HostFormat, { unsigned, int }: Target): HelperFunction =
     const r = asBits(f, native(`${f.float}_convert_${int}_${unsigned ? "u" : "s"}` as keyof typeof Op, a));
     // A double holds every 32-bit integer: no rounding, whatever the mode.
     if (f === F64 && int === "i32") return r;
-    s.if(and(plainMode(s), inexactKnown(s)), () => s.return(r));
+    s.if(and(toNearest(s), inexactKnown(s)), () => s.return(r));
     const wide = int === "i64" ? a : unsigned ? zext(a) : ({ op: "sext", type: "i64", arg: a } as const);
     const magnitude = unsigned ? wide : select(native("i64_lt_s", wide, i64(0)), sub(0, wide), wide);
     const v = held(s, magnitude).value;
@@ -168,7 +168,7 @@ const widen: HelperFunction = {
   body: (s) => {
     const a = s.param(0).value;
     const r = held(s, native("f64_promote_f32", asFloat(F32, a))).value;
-    s.if(and(keepsDenormals(s), native("f64_eq", r, r)), () => s.return(asBits(F64, r)));
+    s.if(and(hostReads(s, F32, [a]), native("f64_eq", r, r)), () => s.return(asBits(F64, r)));
     return reference(s, "cvt32to64", "i64", a);
   },
 };
@@ -179,7 +179,7 @@ const narrow: HelperFunction = {
   body: (s) => {
     const a = s.param(0).value;
     const r = held(s, asBits(F32, native("f32_demote_f64", asFloat(F64, a)))).value;
-    s.if(and(plainMode(s), or(isWellNormal(F32, r), isZeroNumber(F64, a))), () => {
+    s.if(and(toNearest(s), or(isWellNormal(F32, r), isZeroNumber(F64, a))), () => {
       const exact = native("f64_eq", native("f64_promote_f32", asFloat(F32, r)), asFloat(F64, a));
       s.if(or(inexactKnown(s), exact), () => s.return(r));
     });

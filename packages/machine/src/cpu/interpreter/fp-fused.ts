@@ -16,6 +16,7 @@ import {
   type FloatOperations,
   type HostFormat,
   held,
+  hostRounds,
   inexactKnown,
   isFiniteNumber,
   isWellNormal,
@@ -23,10 +24,10 @@ import {
   native,
   number,
   operationsOf,
-  plainMode,
   promoted,
   reference,
   sumError,
+  toNearest,
 } from "./fp-nodes.js";
 import type { HelperBody, HelperFunction, HelperTable } from "./functions.js";
 
@@ -126,7 +127,8 @@ const multiplyAddDouble: HelperFunction = {
       and(exponentWithin(op1, FUSED_LIMITS.factor), exponentWithin(op2, FUSED_LIMITS.factor)),
       or(exponentWithin(addend, FUSED_LIMITS.addend), isZeroNumber(F64, addend)),
     );
-    s.if(plainMode(s), () =>
+    // In range, nothing is denormal: flushing makes no difference.
+    s.if(toNearest(s), () =>
       s.if(
         inRange,
         () => {
@@ -140,7 +142,8 @@ const multiplyAddDouble: HelperFunction = {
         () => {
           const zero = or(isZeroNumber(F64, op1), isZeroNumber(F64, op2));
           const r = held(s, asBits(F64, native("f64_add", native("f64_mul", a, b), c))).value;
-          s.if(and(zero, isFiniteNumber(F64, r)), () => s.return(r));
+          const read = hostRounds(s, F64, [addend, op1, op2], r);
+          s.if(and(and(read, zero), isFiniteNumber(F64, r)), () => s.return(r));
         },
       ),
     );
@@ -165,7 +168,7 @@ const multiplyAddSingle: HelperFunction = {
     const { sum, odd } = fusedSingle(s, SCALAR, promoted(op1), promoted(op2), held(s, promoted(addend)).value);
     const r = held(s, asBits(F32, native("f32_demote_f64", odd))).value;
     const zero = native("f64_eq", sum, number(F64, 0));
-    s.if(and(plainMode(s), or(isWellNormal(F32, r), zero)), () => {
+    s.if(and(hostRounds(s, F32, [addend, op1, op2], r), or(isWellNormal(F32, r), zero)), () => {
       s.if(inexactKnown(s), () => s.return(r));
       // A sum that lost something is odd now, and no single equals it.
       s.if(native("f64_eq", promoted(r), odd), () => s.return(r));

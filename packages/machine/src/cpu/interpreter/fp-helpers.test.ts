@@ -211,7 +211,7 @@ describe.each(Object.keys(FP_HELPERS).filter((name) => !isVector(name) && plan(n
   });
 });
 
-test("ordinary numbers take the fast path", () => {
+test.each([0, FPCR.FZ])("ordinary numbers take the fast path, FPCR %i", (fpcr) => {
   const ordinary = (name: string, a: number, b: number, c: number) => {
     const { params } = FP_HELPERS[name];
     const bits = [a, b, c].slice(0, params.length).map((x, i) => {
@@ -222,7 +222,7 @@ test("ordinary numbers take the fast path", () => {
       view.setFloat32(0, x);
       return view.getInt32(0);
     });
-    view.setInt32(offsetOf("FPCR"), 0, true);
+    view.setInt32(offsetOf("FPCR"), fpcr, true);
     const before = calls.reference;
     exports[name](0, ...bits);
     return calls.reference - before;

@@ -7,10 +7,13 @@ import { type FpOperation, operationNumber } from "../fp/operations.js";
 import {
   add,
   and,
+  choose,
   constant,
   type Expr,
   type ExprType,
   emit,
+  eq,
+  geU,
   type IntType,
   i32,
   i64,
@@ -18,6 +21,7 @@ import {
   leaf,
   ltU,
   ne,
+  or,
   sub,
   wrap,
   zext,
@@ -90,12 +94,33 @@ export function isWellNormal(f: HostFormat, bits: Expr): Expr {
   const least = constant(f.int, 2n << BigInt(f.fraction));
   return ltU(sub(magnitudeOf(f, bits), least), sub(f.infinity, least));
 }
+/** Whether it is a zero. */
 export const isZeroNumber = (f: HostFormat, bits: Expr): Expr => isZero(magnitudeOf(f, bits));
 
-/** Whether FPCR asks for what the host does: to nearest, no flushing. */
-export const plainMode = (s: Statements): Expr => isZero(and(s.load("FPCR"), FPCR.RMODE | FPCR.FZ));
-/** Whether denormal operands are numbers. */
-export const keepsDenormals = (s: Statements): Expr => isZero(and(s.load("FPCR"), FPCR.FZ));
+const mode = (s: Statements): Expr => and(s.load("FPCR"), FPCR.RMODE | FPCR.FZ);
+/** Whether FPCR rounds to nearest, as the host does. */
+export const toNearest = (s: Statements): Expr => isZero(and(s.load("FPCR"), FPCR.RMODE));
+const isFlushing = (s: Statements): Expr => ne(and(s.load("FPCR"), FPCR.FZ), 0);
+
+/** Whether the pattern is no denormal number, of which FPCR.FZ makes zero. */
+const isNotDenormal = (f: HostFormat, bits: Expr): Expr =>
+  geU(sub(magnitudeOf(f, bits), 1), constant(f.int, (1n << BigInt(f.fraction)) - 1n));
+const noneIsDenormal = (f: HostFormat, operands: readonly Expr[]): Expr =>
+  operands.map((bits) => isNotDenormal(f, bits)).reduce((all, one) => and(all, one));
+
+/** Whether FPCR reads these operands as the host does: denormals are numbers, or there are none. */
+export const hostReads = (s: Statements, f: HostFormat, operands: readonly Expr[]): Expr =>
+  choose(isFlushing(s), noneIsDenormal(f, operands), i32(1));
+
+/**
+ * Whether the host's operation on these operands, with its result, is what FPCR asks for: to nearest, and flushing to
+ * zero (which programs compiled for "fast" arithmetic switch on) makes no difference.
+ */
+export function hostRounds(s: Statements, f: HostFormat, operands: readonly Expr[], result: Expr): Expr {
+  const notFlushed = and(noneIsDenormal(f, operands), or(isWellNormal(f, result), isZeroNumber(f, result)));
+  return choose(isZero(mode(s)), i32(1), and(eq(mode(s), FPCR.FZ), notFlushed));
+}
+
 /** Whether FPSR.IXC is set: then inexactness need not be found out. */
 export const inexactKnown = (s: Statements): Expr => ne(and(s.load("FPSR"), FPSR.IXC), 0);
 

@@ -3,7 +3,9 @@
  * cannot be raised), the host's vector operation is it. Otherwise the lanes are done one by one by the helpers for scalars.
  * For vectors of 64 bits the upper lanes are zero and do no harm.
  */
-import { and, type Expr, i32 } from "../rows/expr.js";
+
+import { FPCR } from "../fp/environment.js";
+import { and, choose, type Expr, i32, ne } from "../rows/expr.js";
 import {
   evenLanes,
   extractLane,
@@ -22,7 +24,7 @@ import {
 } from "../rows/vector.js";
 import type { SimdOpName } from "../wasm/simd.js";
 import { FUSED_LIMITS, fusedDouble, fusedSingle, VECTOR } from "./fp-fused.js";
-import { F32, F64, type HostFormat, held, inexactKnown, keepsDenormals, plainMode } from "./fp-nodes.js";
+import { F32, F64, type HostFormat, held, inexactKnown, toNearest } from "./fp-nodes.js";
 import type { HelperBody, HelperFunction, HelperTable } from "./functions.js";
 
 /** log2 of a lane's bytes. */
@@ -48,21 +50,33 @@ interface Plan {
   /** The helper of one lane; its operands in order. */
   readonly scalar: string;
   readonly operands: 1 | 2 | 3;
-  /** When FPCR and FPSR let the fast path try. */
+  /** Whether FPCR's rounding and FPSR let the fast path try. */
   readonly mode: (s: HelperBody) => Expr;
+  /** The vectors in which FPCR.FZ flushes denormals; all, unless said. */
+  readonly flushable?: (result: Expr, operands: readonly Expr[]) => readonly Expr[];
   readonly result: (s: HelperBody, operands: readonly Expr[]) => Expr;
   /** Lanes that are as the manual has them, without flags: all ones. */
   readonly fine: (result: Expr, operands: readonly Expr[]) => Expr;
 }
 
-function vectorHelper(f: HostFormat, { scalar, operands, mode, result, fine }: Plan): HelperFunction {
+/** Whether FPCR.FZ, if it is set, finds nothing to flush in these vectors. */
+function notFlushed(s: HelperBody, f: HostFormat, vectors: readonly Expr[]): Expr {
+  const normal = inLanes(f, 1n << BigInt(f.fraction));
+  const unharmed = vectors.map((v) => vOr(vGe(sizeOf(f), true, magnitudes(f, v), normal), areZero(f, v)));
+  const flushing = ne(and(s.load("FPCR"), FPCR.FZ), 0);
+  return unharmed.length === 0 ? i32(1) : choose(flushing, all(f, unharmed.reduce(vAnd)), i32(1));
+}
+
+function vectorHelper(f: HostFormat, plan: Plan): HelperFunction {
+  const { scalar, operands, mode, result, fine, flushable = (r, given) => [...given, r] } = plan;
   return {
     params: Array.from({ length: operands }, () => "v128" as const),
     result: "v128",
     body: (s) => {
       const given = Array.from({ length: operands }, (_, i) => s.param(i).value);
       const r = held(s, result(s, given)).value;
-      s.if(and(mode(s), all(f, fine(r, given))), () => s.return(r));
+      const unharmed = notFlushed(s, f, flushable(r, given));
+      s.if(and(and(mode(s), all(f, fine(r, given))), unharmed), () => s.return(r));
       const oneByOne = s.local("v128");
       const size = sizeOf(f);
       for (let lane = 0; lane < 128 / f.bits; lane++) {
@@ -74,7 +88,7 @@ function vectorHelper(f: HostFormat, { scalar, operands, mode, result, fine }: P
   };
 }
 
-const rounded = (s: HelperBody): Expr => and(plainMode(s), inexactKnown(s));
+const rounded = (s: HelperBody): Expr => and(toNearest(s), inexactKnown(s));
 
 function binary(f: HostFormat, op: "add" | "sub" | "mul" | "div"): Plan {
   const fine: Record<typeof op, Plan["fine"]> = {
@@ -91,7 +105,7 @@ function binary(f: HostFormat, op: "add" | "sub" | "mul" | "div"): Plan {
 const withoutRounding = (f: HostFormat, name: string, op: string): Plan => ({
   scalar: `f${name}${f.bits}`,
   operands: 2,
-  mode: keepsDenormals,
+  mode: () => i32(1),
   result: (_s, operands) => ofLanes(f, op, ...operands.map((v) => (name.startsWith("ac") ? magnitudes(f, v) : v))),
   fine: (_r, [a, b]) => vAnd(areNumbers(f, a), areNumbers(f, b)),
 });
@@ -120,7 +134,7 @@ const multiplyAddSingles: HelperFunction = {
     const bytes = [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23];
     const r = held(s, shuffle(low.single, high.single, bytes)).value;
     const fine = vOr(areWellNormal(F32, r), evenLanes(2, low.zero, high.zero));
-    s.if(and(rounded(s), all(F32, fine)), () => s.return(r));
+    s.if(and(and(rounded(s), all(F32, fine)), notFlushed(s, F32, [...given, r])), () => s.return(r));
     return s.helper("vfmuladd32each", ...given);
   },
 };
@@ -140,6 +154,7 @@ const multiplyAddDoubles: Plan = {
     const factors = vAnd(exponentsWithin(a, FUSED_LIMITS.factor), exponentsWithin(b, FUSED_LIMITS.factor));
     return vAnd(factors, vOr(exponentsWithin(c, FUSED_LIMITS.addend), areZero(F64, c)));
   },
+  flushable: () => [],
 };
 
 /** Nothing but the lanes, one by one. */
@@ -173,7 +188,15 @@ function plansOf(f: HostFormat): Plan[] {
   return [
     ...(["add", "sub", "mul", "div"] as const).map((op) => binary(f, op)),
     ...PREDICATES.map(([name, op]) => withoutRounding(f, name, op)),
-    ...INTEGRAL.map(([name, op]) => unary(f, `${name}${f.bits}`, op, keepsDenormals, (r) => areNumbers(f, r))),
+    ...INTEGRAL.map(([name, op]) =>
+      unary(
+        f,
+        `${name}${f.bits}`,
+        op,
+        () => i32(1),
+        (r) => areNumbers(f, r),
+      ),
+    ),
     unary(f, `fsqrt${f.bits}`, "sqrt", rounded, (r) => areFinite(f, r)),
   ];
 }
@@ -188,11 +211,15 @@ const conversions: readonly Plan[] = (["s", "u"] as const).flatMap((letter) => {
   const least = letter === "s" ? limit(-(2 ** 31)) : vectorZero;
   const above = limit(letter === "s" ? 2 ** 31 : 2 ** 32);
   return [
-    unary(F32, `${letter}cvtf32to32`, `convert_i32x4_${letter}`, rounded, () => vNot(vectorZero)),
+    {
+      ...unary(F32, `${letter}cvtf32to32`, `convert_i32x4_${letter}`, rounded, () => vNot(vectorZero)),
+      flushable: () => [],
+    },
     {
       scalar: `fcvtz${letter}32to32`,
       operands: 1,
-      mode: (s: HelperBody) => and(keepsDenormals(s), inexactKnown(s)),
+      mode: inexactKnown,
+      flushable: (_r: Expr, [a]: readonly Expr[]) => [a],
       result: (_s: HelperBody, [a]: readonly Expr[]) => simd(`i32x4_trunc_sat_f32x4_${letter}`, [a]),
       fine: (_r: Expr, [a]: readonly Expr[]) => vAnd(ofLanes(F32, "ge", a, least), ofLanes(F32, "lt", a, above)),
     } satisfies Plan,
