@@ -103,6 +103,38 @@ describe("block device", () => {
     expect(driver.returned().map(({ head }) => head)).toEqual(heads);
     expect(guest.interrupts).toBe(1);
   });
+  test("a large request in odd pieces touches its pieces alone", () => {
+    const { disk, guest, request } = block({ size: 256 << 10 });
+    for (let i = 0; i < disk.size; i++) disk.disk.bytes[i] = (i * 7) ^ (i >> 8);
+    const pieces = [65_000, 2000, 584].map((length, i) => ({
+      address: RAM_BASE + (1n << 20n) + BigInt(i * 0x1_1000),
+      length,
+    }));
+    const before = guest.bytes.slice();
+    const total = 132 * 512;
+    expect(
+      request(
+        IN,
+        5n,
+        pieces.map((piece) => ({ ...piece, write: true })),
+      ),
+    ).toEqual([OK, total + 1]);
+    let at = 5 * 512;
+    for (const { address, length } of pieces) {
+      const offset = guest.at(address);
+      expect(
+        Buffer.compare(guest.bytes.subarray(offset, offset + length), disk.disk.bytes.subarray(at, at + length)),
+      ).toBe(0);
+      before.set(disk.disk.bytes.subarray(at, at + length), offset);
+      at += length;
+    }
+    const memory = guest.at(RAM_BASE + (1n << 20n));
+    expect(Buffer.compare(guest.bytes.subarray(memory), before.subarray(memory))).toBe(0);
+    // And back, to another place.
+    expect(request(OUT, 300n, pieces)).toEqual([OK, 1]);
+    const copy = disk.disk.bytes.subarray(300 * 512, 300 * 512 + total);
+    expect(Buffer.compare(copy, disk.disk.bytes.subarray(5 * 512, 5 * 512 + total))).toBe(0);
+  });
   test("a driver without FLUSH gets each write flushed", () => {
     const { disk, request } = block({ features: FEATURE.VERSION_1 });
     expect(request(OUT, 0n, [{ address: DATA, length: 512 }])).toEqual([OK, 1]);

@@ -315,7 +315,8 @@ export class VirtioMmio implements MmioDevice, VirtioLink {
     const size = registers.num;
     const addresses = this.#isLegacy ? legacyAddresses(registers, this.#pageSize) : modernAddresses(registers);
     const eventIdx = this.#driver.has(FEATURE.EVENT_IDX);
-    this.#trace("queue enabled", { queue: queue.index, size, ...addresses });
+    const { descriptors, driver: available, device: used } = addresses;
+    this.#trace("queue enabled", { queue: queue.index, size, descriptors, available, used });
     queue.enable({ size, addresses, eventIdx });
     if (this.#isLive) this.#notified(queue.index);
   }
@@ -373,7 +374,9 @@ export class VirtioMmio implements MmioDevice, VirtioLink {
   #serve(index: number): void {
     const queue = this.#queues[index];
     if (queue === undefined || !this.#isLive || !queue.isReady) return;
-    const isUnfinished = this.device.serve(queue, this.#driver);
+    queue.beginTurn();
+    const stopped = this.device.serve(queue, this.#driver);
+    const isUnfinished = queue.endTurn() || stopped;
     if (this.#isLive && isUnfinished) this.#serveAfter(index, SOON_US);
     if (this.#isLive && queue.takeInterrupt()) this.#raise(INTERRUPT.USED_BUFFER);
   }

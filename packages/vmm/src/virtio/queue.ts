@@ -7,7 +7,8 @@
  *
  * Everything that the driver says is checked before it is used: sizes, indices, chains that loop, buffers that are not
  * there. The first violation breaks the queue: it is told once (`QueueFault`) and nothing is read or written any more
- * until the device is reset. Work is bounded: a look at the ring takes at most N chains of at most `sizeMax` buffers.
+ * until the device is reset. Work is bounded: a turn takes at most N chains of at most `sizeMax` buffers, also when what
+ * the device writes for the driver falls onto the rings and makes more of them.
  *
  * Nothing of the guest runs while a device serves a queue, so what `pop` has checked stays true until then.
  *
@@ -96,6 +97,8 @@ export class Virtqueue {
   #told = 0;
   #eventIdx = false;
   #notify = true;
+  /** Chains that this turn may still take. */
+  #turn = Infinity;
   readonly #bytes = new Uint8Array(DESCRIPTOR.SIZE);
   readonly #view = new DataView(this.#bytes.buffer);
 
@@ -152,10 +155,22 @@ export class Virtqueue {
     this.#notify = true;
   }
 
-  /** Takes the next chain; undefined when there is none, or the queue is broken or off. */
+  /** The device's turn begins: as many chains as the queue holds. */
+  beginTurn(): void {
+    this.#turn = this.#size;
+  }
+
+  /** The turn ends; true when it took all that a turn may, and more waits. */
+  endTurn(): boolean {
+    const isSpent = this.#turn === 0;
+    this.#turn = Infinity;
+    return isSpent && this.available > 0;
+  }
+
+  /** Takes the next chain; undefined when there is none for this turn, or the queue is broken or off. */
   pop(): Chain | undefined {
-    const available = this.#available();
-    if (available === undefined || available === 0) return undefined;
+    if (this.available === 0) return undefined;
+    this.#turn--;
     const { driver } = this.#addresses;
     const entry = driver + 4n + 2n * BigInt(this.#nextAvail & (this.#size - 1));
     const head = this.#read16(entry, "available ring");
@@ -165,9 +180,9 @@ export class Virtqueue {
     return chain;
   }
 
-  /** Chains that wait; 0 also when the queue is off, or breaks now. */
+  /** Chains that wait, and that this turn may take; 0 also when the queue is off, or breaks now. */
   get available(): number {
-    return this.#available() ?? 0;
+    return this.#turn === 0 ? 0 : Math.min(this.#available() ?? 0, this.#turn);
   }
 
   /** Returns a chain with the number of bytes written to it. */
