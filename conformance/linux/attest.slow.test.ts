@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { realmbox, temporaryFolder } from "../support/cli.js";
-import { DEBIAN, hostSawNothing, missing, session } from "./debian.js";
+import { DEBIAN, hostSawNothing, missing, session, withImages } from "./debian.js";
 
 const why = await missing(DEBIAN);
 const note = why === undefined ? "" : ` (skipped: ${why})`;
@@ -28,7 +28,7 @@ test.skipIf(why !== undefined).each([
   const cpak = join(folder, "cpak.pem");
   const issued = await realmbox(["token", "--quiet", "--out", join(folder, "own.cbor"), "--cpak-out", cpak, "hello"]);
   expect(issued.code, issued.stderr).toBe(0);
-  const rim = (await realmbox(["measure", ...args])).stdout.trim();
+  const rim = (await withImages(["measure", ...args])).stdout.trim();
   expect(rim).toBe(run.report.rim!.expected);
   const verify = (challenge: string) =>
     realmbox(["verify", log, "--trust", cpak, "--challenge", challenge, "--rim", rim, "--json"]);

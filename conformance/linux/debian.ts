@@ -2,8 +2,8 @@
  * Debian's kernels as guests: `realmbox images fetch debian` gets them once for all test files, from Debian's packages. Without
  * them (no apt client, no network) the suites skip and say why.
  */
-import { ImageStore } from "../../packages/realmbox/src/images/store.js";
-import { type CliOptions, type CliResult, realmbox } from "../support/cli.js";
+import { cacheFolder, ImageStore } from "../../packages/realmbox/src/images/store.js";
+import { type CliOptions, type CliResult, LINUX_HANG_MS, realmbox } from "../support/cli.js";
 
 export interface DebianImage {
   readonly name: string;
@@ -15,10 +15,14 @@ export interface DebianImage {
 export const DEBIAN: DebianImage = { name: "debian", suite: "sid", realmAware: true };
 export const TRIXIE: DebianImage = { name: "debian-trixie", suite: "trixie", realmAware: false };
 
+/** The command with the user's own cache of images. */
+export const withImages = (args: readonly string[], options: CliOptions = {}): Promise<CliResult> =>
+  realmbox(args, { hangMs: LINUX_HANG_MS, ...options, env: { REALMBOX_CACHE: cacheFolder(), ...options.env } });
+
 /** Fetches an image unless it is there; the reason why it cannot be had, or undefined. */
 export async function missing({ name, suite }: DebianImage): Promise<string | undefined> {
   if (new ImageStore().find(name) !== undefined) return undefined;
-  const fetched = await realmbox(["images", "fetch", "debian", "--suite", suite, "--name", name]);
+  const fetched = await withImages(["images", "fetch", "debian", "--suite", suite, "--name", name]);
   return fetched.code === 0 ? undefined : `no image of Debian ${suite}: ${fetched.stderr.trim().split("\n").at(-1)}`;
 }
 
@@ -44,7 +48,7 @@ export async function session(
   lines: readonly string[],
   options: CliOptions = {},
 ): Promise<Session> {
-  const result = await realmbox(["run", "--json", ...args], { ...options, input: `${lines.join("\n")}\n` });
+  const result = await withImages(["run", "--json", ...args], { ...options, input: `${lines.join("\n")}\n` });
   if (result.stdout === "") throw new Error(`no report, exit ${result.code}: ${result.stderr.slice(-2000)}`);
   return { ...result, console: result.stderr.replaceAll("\r", ""), report: JSON.parse(result.stdout) };
 }

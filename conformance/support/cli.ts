@@ -33,21 +33,23 @@ export interface CliOptions {
   readonly node?: string;
   /** Variables beside those of this process; the cache of images is an empty one unless named here. */
   readonly env?: Readonly<Record<string, string>>;
+  readonly hangMs?: number;
 }
 
-/** A process may take this long before it counts as hanging. */
+/** A process may take this long before it counts as hanging; one that boots Linux longer. */
 const HANG_MS = 120_000;
+export const LINUX_HANG_MS = 400_000;
 
 export function realmbox(
   args: readonly string[],
-  { input, cwd, node = process.execPath, env = {} }: CliOptions = {},
+  { input, cwd, node = process.execPath, env = {}, hangMs = HANG_MS }: CliOptions = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(node, [command, ...args], {
       cwd: cwd ?? tmpdir(),
       stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, REALMBOX_CACHE: join(copy, "no-cache"), ...env },
-      timeout: HANG_MS,
+      timeout: hangMs,
       killSignal: "SIGKILL",
     });
     const output = { stdout: "", stderr: "" };
