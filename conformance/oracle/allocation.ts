@@ -9,10 +9,13 @@
  *   0x2000_0000  a byte per word: the signal that it raised, or 0; this is written out
  *   0x3000_0000  the handler's stack; structures of the system calls
  */
+import { expect } from "vitest";
+import { disassemble, rowOf } from "../../packages/machine/src/cpu/disassemble.js";
 import { encode, rowNamed } from "../../packages/machine/src/cpu/encode.js";
 import { addImmediate, branch, ldrX, loadConstant, strX, svc } from "./assemble.js";
 import { OUTPUT, type Program } from "./image.js";
-import type { Random } from "./random.js";
+import { Random } from "./random.js";
+import { runQemu } from "./run-qemu.js";
 
 const SETUP = 0x0040_0000;
 const WORDS = 0x0050_0000;
@@ -22,7 +25,7 @@ const STACK_SIZE = 0x1_0000;
 const SIGACTION = STACK + STACK_SIZE;
 const STACK_T = SIGACTION + 32;
 
-export const SIGILL = 4;
+const SIGILL = 4;
 const SIGNALS = [SIGILL, 5, 7, 8, 11];
 const SYSCALL = { write: 64n, exitGroup: 94n, sigaltstack: 132n, rtSigaction: 134n };
 const SA_SIGINFO_ONSTACK_NODEFER = 0x4800_0004n;
@@ -54,7 +57,7 @@ const handler = (): number[] => [
   encode(rowNamed("RET"), { n: 30 }),
 ];
 
-export function allocationProgram(words: readonly number[]): Program {
+function allocationProgram(words: readonly number[]): Program {
   const handlerAt = SETUP + 4;
   const setUp = [branch({ i: handler().length + 1 }), ...handler()];
   setUp.push(...call(SYSCALL.sigaltstack, BigInt(STACK_T), 0n));
@@ -80,6 +83,23 @@ export function allocationProgram(words: readonly number[]): Program {
   };
 }
 
+/** Fails the test where a word is an instruction here and none in QEMU, or the other way round. */
+export function compareAllocation(space: keyof typeof SPACES, share: number): void {
+  const words = [...wordsOf(new Random(1), SPACES[space], share)];
+  const signals = runQemu(allocationProgram(words), "cortex-a57");
+  expect(signals.length).toBe(words.length);
+  const different = words.flatMap((word, i) => {
+    const theirs = signals[i] !== SIGILL;
+    const ours = rowOf(word) !== undefined;
+    if (ours === theirs) return [];
+    return [`${word.toString(16)}: ${disassemble(word)}, expected ${theirs ? "an instruction" : "none"}`];
+  });
+  const allocated = signals.filter((signal) => signal !== SIGILL).length;
+  console.log(`${space}: ${words.length} words, ${allocated} of them instructions, ${different.length} differences`);
+  expect(allocated).toBeGreaterThan(words.length / 20);
+  expect(different.slice(0, 60)).toEqual([]);
+}
+
 /** Bits of the two parts of the space that are fixed: loads and stores of V registers, and data processing. */
 export const SPACES = {
   "loads and stores": { mask: 0x0e00_0000, value: 0x0c00_0000 },
@@ -87,7 +107,7 @@ export const SPACES = {
 } as const;
 
 /** Every combination of bits 31:28 and 24:10 of a space, with random operands; `share` of them, by chance. */
-export function* wordsOf(random: Random, { mask, value }: { mask: number; value: number }, share: number) {
+function* wordsOf(random: Random, { mask, value }: { mask: number; value: number }, share: number) {
   for (let high = 0; high < 16; high++) {
     for (let middle = 0; middle < 0x8000; middle++) {
       const word = ((high << 28) | value | (middle << 10)) >>> 0;
