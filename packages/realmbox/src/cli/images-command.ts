@@ -190,6 +190,7 @@ const fetchedJson = (record: ImageRecord, store: ImageStore) => ({
   packages: record.packages,
   initramfs: { ...record.initramfs, path: store.path(record.initramfs) },
   params: record.params,
+  realmParams: record.realmParams,
 });
 
 /** The `images` command for the program. */

@@ -25,7 +25,7 @@ function putImage(name: string, suite: string): ImageStore {
   const store = new ImageStore(cache);
   store.put({
     ...{ schemaVersion: 1, name, distribution: "debian", suite, flavour: "arm64", source: "a test" },
-    ...{ fetched: "2026-11-20T13:00:00.000Z", recipe: 1, params: "exit=9" },
+    ...{ fetched: "2026-11-20T13:00:00.000Z", recipe: 1, params: "exit=9", realmParams: "of=realms" },
     kernel: { ...store.add(hello), version: "7.0.0-test", banner: "Linux version 7.0.0-test", realmAware: true },
     initramfs: { ...store.add(new Uint8Array([1, 2, 3])), modules: ["ext4"], missing: ["tsm_report"] },
     packages: [{ name: "busybox-static", version: "1:1.38", sha256: "00".repeat(32) }],
@@ -55,8 +55,9 @@ describe("an image by its name", () => {
   test("-i takes another initrd; measure and a realm's token agree", async () => {
     writeFileSync(join(cwd, "initrd"), "12345");
     expect((await run("run -q -i initrd debian")).stdout).toMatch(/^initrd: *5 bytes/m);
-    const { code, stdout } = await run("run --realm --json debian");
+    const { code, stdout, stderr } = await run("run --realm --json debian");
     expect(code).toBe(9);
+    expect(stderr).toMatch(/^debian: default kernel parameters exit=9 of=realms \(/m);
     const { rim } = JSON.parse(stdout);
     expect(rim.token).toBe((await run("measure debian")).stdout.trim());
     expect(JSON.parse(await output("images inspect debian --json")).rim.value).toBe(rim.token);
@@ -100,7 +101,7 @@ describe("images ls, inspect, rm", () => {
     const fetched = await output("images inspect debian-two");
     expect(fetched).toMatch(/^modules: +ext4$/m);
     expect(fetched).toMatch(/^modules absent: +tsm_report$/m);
-    expect(fetched).toMatch(/^command line: +console=ttyS0 root=\/dev\/vda rw {2}exit=9$/m);
+    expect(fetched).toMatch(/^command line: +console=ttyS0 root=\/dev\/vda rw {2}exit=9 of=realms$/m);
     const builtIn = await output("images inspect hello");
     expect(builtIn).toMatch(/^flags: +0xa: little-endian, 4 KiB pages, placed anywhere$/m);
     const rim = (await output("measure hello")).trim();

@@ -20,8 +20,6 @@ export interface Image {
   readonly fetched?: {
     readonly record: ImageRecord;
     readonly initrd: Uint8Array;
-    /** Kernel parameters, before those of `-p`. */
-    readonly params: string;
   };
   /** What was done to the file, for the user to know. */
   readonly note?: string;
@@ -88,7 +86,7 @@ export function findImage(option: string, name: string, store = new ImageStore()
   if (record !== undefined) {
     const bytes = store.read(record.kernel, name);
     const initrd = store.read(record.initramfs, name);
-    return { name, bytes, builtIn: false, fetched: { record, initrd, params: record.params } };
+    return { name, bytes, builtIn: false, fetched: { record, initrd } };
   }
   if (name === "debian" || name.startsWith("debian-")) {
     const suite = name.slice("debian-".length);
@@ -105,28 +103,38 @@ export function findImage(option: string, name: string, store = new ImageStore()
   );
 }
 
-/** The kernel parameters of a run: the image's own, unless `--nodefaults`, then the user's. */
-export function paramsOf(
-  { fetched }: Image,
-  { params, nodefaults }: { readonly params?: string; readonly nodefaults?: boolean },
-): string | undefined {
-  const own = nodefaults ? undefined : fetched?.params;
-  return own === undefined || own === "" ? params : params === undefined ? own : `${own} ${params}`;
+/** How an image is to be run, as far as its default kernel parameters go. */
+export interface ParamsFlags {
+  readonly params?: string | undefined;
+  readonly nodefaults?: boolean | undefined;
+  readonly realm?: boolean | undefined;
+}
+
+/** The default kernel parameters of an image; none with `--nodefaults`. */
+function defaultParams({ fetched }: Image, { nodefaults, realm }: ParamsFlags): string {
+  if (fetched === undefined || nodefaults) return "";
+  const { params, realmParams } = fetched.record;
+  return [params, ...(realm ? [realmParams] : [])].filter((text) => text !== "").join(" ");
+}
+
+/** The kernel parameters of a run: the image's own, then the user's. */
+export function paramsOf(image: Image, flags: ParamsFlags): string | undefined {
+  const own = defaultParams(image, flags);
+  return own === "" ? flags.params : flags.params === undefined ? own : `${own} ${flags.params}`;
 }
 
 /** What an image can be run as. */
 export const aboutRealm = (realmAware: boolean): string => (realmAware ? "realm or normal VM" : "normal VM only");
 
 /** What the user should know about an image and did not say. */
-export function notesOf(image: Image, { nodefaults }: { readonly nodefaults?: boolean }): readonly string[] {
+export function notesOf(image: Image, flags: ParamsFlags): readonly string[] {
   const { fetched, note } = image;
+  const own = defaultParams(image, flags);
   return [
     ...(note === undefined ? [] : [note]),
     ...(fetched === undefined
       ? []
       : [`${image.name}: Debian ${fetched.record.suite}, kernel ${fetched.record.kernel.version}`]),
-    ...(fetched === undefined || nodefaults || fetched.params === ""
-      ? []
-      : [`${image.name}: default kernel parameters ${fetched.params} (--nodefaults leaves them out)`]),
+    ...(own === "" ? [] : [`${image.name}: default kernel parameters ${own} (--nodefaults leaves them out)`]),
   ];
 }

@@ -200,7 +200,8 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
   const pes = flags.pes === undefined ? cpus : parseCount("--pes", flags.pes, { min: 1, max: CPUS_MAX });
   const trace = traceOf(flags, output);
 
-  for (const note of notesOf(image, flags)) output.progress(note);
+  const { realm = false } = config;
+  for (const note of notesOf(image, { ...flags, realm })) output.progress(note);
   const started = Date.now();
   const box = new Box({
     crypto: nodeCrypto,

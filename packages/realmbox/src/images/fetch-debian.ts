@@ -19,10 +19,16 @@ import { unpack } from "./unpack.js";
 export const RECIPE = 1;
 
 /**
- * The default kernel parameters. cryptomgr.notests=1: without it three quarters of the instructions of a boot are the
- * kernel's self-tests of its cryptography.
+ * The default kernel parameters.
+ * cryptomgr.notests=1: no self-tests of the kernel's cryptography, without which a boot has a quarter of the instructions.
  */
 export const DEFAULT_PARAMS = "cryptomgr.notests=1";
+/**
+ * Those of a realm.
+ * swiotlb=8192: 16 MiB for what devices may see in place of 64 MiB. A realm of 256 MiB then keeps 48 MiB more for itself,
+ * and its boot needs 114,065 RMI calls in place of 188,407. Two writers of 60 MB at once did not exhaust it.
+ */
+export const REALM_PARAMS = "swiotlb=8192";
 
 const MODULE_SIZE_MAX = 64 << 20;
 
@@ -71,6 +77,7 @@ export async function fetchDebian(
       missing: made.modules.missing,
     },
     params: DEFAULT_PARAMS,
+    realmParams: made.realmAware ? REALM_PARAMS : "",
     packages: packages.map(({ name, version, sha256 }) => ({ name, version, sha256 })),
   };
   store.put(record);

@@ -79,8 +79,7 @@ fi
 switch() { # switch DEVICE: continues with the init of a disk; returns when that cannot be
   device=$1
   mkdir -p /newroot
-  if ! mount -o "$mode\${rootflags:+,$rootflags}" -t "\${rootfstype:-ext4}" "$device" /newroot 2> /dev/null &&
-    ! mount -o "$mode" "$device" /newroot 2> /dev/null; then
+  if ! mount -o "$mode\${rootflags:+,$rootflags}" \${rootfstype:+-t "$rootfstype"} "$device" /newroot 2> /dev/null; then
     say "$device holds no file system that can be mounted here"
     return
   fi
@@ -176,6 +175,9 @@ devtmpfs /dev  devtmpfs nosuid              0 0
 tmpfs    /run  tmpfs    nosuid,nodev        0 0
 tmpfs    /tmp  tmpfs    nosuid,nodev        0 0
 `;
+
+/** What `mount` tries without -t; the kernel loads the module of a type that is asked for by name. */
+export const FILESYSTEMS = "ext4\n";
 
 /** What a login shell reads. */
 export const PROFILE = `export PATH=/bin:/sbin:/usr/bin:/usr/sbin

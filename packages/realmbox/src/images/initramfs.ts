@@ -1,10 +1,13 @@
 /**
  * The initramfs of a fetched kernel: busybox and its commands, /init, `attest`, and the kernel modules that a realm needs.
  * A pure function of its inputs, byte for byte.
+ *
+ * It stays uncompressed: a realm with Debian's 7.2 ran 501 million instructions to its end and 566 million with the same
+ * initramfs in gzip or zstd, against 1,300 RMI calls fewer.
  */
 import { cString, indexOf, utf8 } from "./bytes.js";
 import { type CpioContent, cpioArchive } from "./cpio.js";
-import { ATTEST, FSTAB, INIT, PROFILE } from "./guest-scripts.js";
+import { ATTEST, FILESYSTEMS, FSTAB, INIT, PROFILE } from "./guest-scripts.js";
 import { type KernelModule, modulesAlias, modulesDep, modulesSoftdep } from "./module-set.js";
 
 /** What the image's devices, its disk and its token need; each with what it depends on. */
@@ -53,6 +56,7 @@ export function makeInitramfs({ busybox, kernelVersion, modules }: InitramfsInpu
   text("init", INIT, 0o755);
   text("bin/attest", ATTEST, 0o755);
   text("etc/fstab", FSTAB);
+  text("etc/filesystems", FILESYSTEMS);
   text("etc/profile", PROFILE);
   text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
   text("etc/group", "root:x:0:\n");

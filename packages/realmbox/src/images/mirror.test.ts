@@ -58,7 +58,12 @@ describe("a good archive", () => {
     const { fetchFrom, store, requests } = await mirrorOf(await archive());
     const { record, unchanged } = await fetchFrom();
     expect(unchanged).toBe(false);
-    expect(record).toMatchObject({ name: "debian", suite: "sid", params: "cryptomgr.notests=1" });
+    expect(record).toMatchObject({
+      name: "debian",
+      suite: "sid",
+      params: "cryptomgr.notests=1",
+      realmParams: "swiotlb=8192",
+    });
     expect(record.kernel).toMatchObject({
       version: "7.0.0-arm64",
       realmAware: true,

@@ -54,8 +54,9 @@ export interface ImageRecord {
     readonly realmAware: boolean;
   };
   readonly initramfs: StoredFile & { readonly modules: readonly string[]; readonly missing: readonly string[] };
-  /** The default kernel parameters. */
+  /** The default kernel parameters, and those of a realm behind them. */
   readonly params: string;
+  readonly realmParams: string;
   readonly packages: readonly { readonly name: string; readonly version: string; readonly sha256: string }[];
 }
 
@@ -98,7 +99,11 @@ export class ImageStore {
       return undefined;
     }
     const sound = (file: StoredFile | undefined) => /^[0-9a-f]{64}$/.test(file?.sha256 ?? "");
-    return record.schemaVersion === 1 && record.name === name && sound(record.kernel) && sound(record.initramfs)
+    return record.schemaVersion === 1 &&
+      typeof record.realmParams === "string" &&
+      record.name === name &&
+      sound(record.kernel) &&
+      sound(record.initramfs)
       ? record
       : undefined;
   }
