@@ -32,9 +32,10 @@ import {
 import { ROWS } from "../rows/index.js";
 import { CodeWriter, type Label } from "../wasm/code.js";
 import { ModuleWriter } from "../wasm/module.js";
-import { Called, CalledContext, type Helpers, LoopContext, type LoopSites, TemporaryPool } from "./context.js";
+import { type Helpers, TemporaryPool } from "./context.js";
 import { type DecodeTable, decodeTable, type Handler } from "./decode.js";
 import { defineHelpers } from "./functions.js";
+import { Called, CalledContext, LoopContext, type LoopSites } from "./handlers.js";
 import { emitCondition, type HostFunctions, slowAccess, tlbEntry } from "./helpers.js";
 import { Statements } from "./statements.js";
 import { constantTables, DECODE_TABLE, nonZeroRuns } from "./tables.js";
