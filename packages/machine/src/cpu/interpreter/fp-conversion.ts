@@ -187,11 +187,11 @@ const narrow: HelperFunction = {
   },
 };
 
-/** Halves are i32 too. */
-const half = (name: "cvt16to32" | "cvt16to64" | "cvt32to16" | "cvt64to16" | "cvtxn64to32"): HelperFunction => {
-  const params: IntType[] = [name.includes("64to") ? "i64" : "i32"];
-  const result = name.endsWith("to64") ? "i64" : "i32";
-  return { params, result, body: (s) => reference(s, name, result, s.param(0).value) };
+/** FCVTXN. */
+const narrowToOdd: HelperFunction = {
+  params: ["i64"],
+  result: "i32",
+  body: (s) => reference(s, "cvtxn64to32", "i32", s.param(0).value),
 };
 
 /** How a conversion to integers is named: `fcvtzs64to32` is FCVTZS of a double to 32 bits. */
@@ -220,11 +220,7 @@ export const FP_CONVERSION_HELPERS: HelperTable = {
   ...helpersOf(F64),
   fcvt32to64: widen,
   fcvt64to32: narrow,
-  fcvt16to32: half("cvt16to32"),
-  fcvt16to64: half("cvt16to64"),
-  fcvt32to16: half("cvt32to16"),
-  fcvt64to16: half("cvt64to16"),
-  fcvtxn64to32: half("cvtxn64to32"),
+  fcvtxn64to32: narrowToOdd,
   urecpe: leftToReference(F32, "urecpe"),
   ursqrte: leftToReference(F32, "ursqrte"),
 };

@@ -2,6 +2,7 @@
 import { FP_ARITHMETIC_HELPERS } from "./fp-arithmetic.js";
 import { FP_CONVERSION_HELPERS } from "./fp-conversion.js";
 import { FP_FUSED_HELPERS } from "./fp-fused.js";
+import { FP_HALF_HELPERS } from "./fp-half.js";
 import { FP_VECTOR_HELPERS } from "./fp-vectors.js";
 import type { HelperFunction, HelperTable } from "./functions.js";
 
@@ -22,5 +23,6 @@ export const FP_HELPERS: HelperTable = {
   ...FP_ARITHMETIC_HELPERS,
   ...FP_FUSED_HELPERS,
   ...FP_CONVERSION_HELPERS,
+  ...FP_HALF_HELPERS,
   ...FP_VECTOR_HELPERS,
 };
