@@ -25,6 +25,7 @@ import {
   productIsShort,
   promoted,
   reference,
+  returnSpecial,
   sumError,
 } from "./fp-nodes.js";
 import type { HelperBody, HelperFunction, HelperTable } from "./functions.js";
@@ -88,6 +89,7 @@ function binary(f: HostFormat, plan: Plan): HelperFunction {
         s.if(inexactKnown(s), () => s.return(r));
         s.if(plan.exact(s, f, a, b, r), () => s.return(r));
       });
+      returnSpecial(s, f, [a, b], r);
       return reference(s, `${plan.name}${f.bits}`, f.int, a, b);
     },
   };

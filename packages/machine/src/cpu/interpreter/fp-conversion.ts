@@ -17,6 +17,7 @@ import {
   held,
   hostReads,
   inexactKnown,
+  isSignalling,
   isWellNormal,
   isZeroNumber,
   native,
@@ -37,6 +38,8 @@ const compare = (f: HostFormat, name: "cmp" | "cmpe"): HelperFunction => ({
       s.if(is("lt"), () => s.return(i32(0x8000_0000)));
       s.if(is("gt"), () => s.return(i32(0x2000_0000)));
       s.if(is("eq"), () => s.return(i32(0x6000_0000)));
+      const silent = isZero(or(isSignalling(f, a), isSignalling(f, b)));
+      if (name === "cmp") s.if(silent, () => s.return(i32(0x3000_0000)));
     });
     const flags = reference(s, `${name}${f.bits}`, "i64", a, b);
     return wrap(flags);

@@ -3,6 +3,7 @@
  * nearest with ties to even, without flags, and with NaNs of unspecified payload.
  */
 import { FPCR, FPSR } from "../fp/environment.js";
+import { DOUBLE, SINGLE } from "../fp/format.js";
 import { type FpOperation, operationNumber } from "../fp/operations.js";
 import {
   add,
@@ -14,6 +15,7 @@ import {
   emit,
   eq,
   geU,
+  gtU,
   type IntType,
   i32,
   i64,
@@ -22,6 +24,7 @@ import {
   ltU,
   ne,
   or,
+  select,
   sub,
   wrap,
   zext,
@@ -123,6 +126,31 @@ export function hostRounds(s: Statements, f: HostFormat, operands: readonly Expr
 
 /** Whether FPSR.IXC is set: then inexactness need not be found out. */
 export const inexactKnown = (s: Statements): Expr => ne(and(s.load("FPSR"), FPSR.IXC), 0);
+
+const isNan = (f: HostFormat, bits: Expr): Expr => gtU(magnitudeOf(f, bits), f.infinity);
+/** Whether the pattern is a NaN that raises IOC. */
+export function isSignalling(f: HostFormat, bits: Expr): Expr {
+  const quiet = constant(f.int, 1n << BigInt(f.fraction - 1));
+  return and(isNan(f, bits), isZero(and(bits, quiet)));
+}
+const isInfinite = (f: HostFormat, bits: Expr): Expr => eq(magnitudeOf(f, bits), f.infinity);
+
+/**
+ * Returns from an operation on two operands of which one is infinite or a quiet NaN, without flags. Infinite operands: the
+ * host's `result` is exact unless it is a NaN. NaNs: the first one. Signalling NaNs, and what flushing changes, go on.
+ */
+export function returnSpecial(s: HelperBody, f: HostFormat, operands: readonly [Expr, Expr], result: Expr): void {
+  const [a, b] = operands;
+  s.if(hostReads(s, f, operands), () => {
+    s.if(and(or(isInfinite(f, a), isInfinite(f, b)), isZero(isNan(f, result))), () => s.return(result));
+    const someNan = or(isNan(f, a), isNan(f, b));
+    s.if(and(someNan, isZero(or(isSignalling(f, a), isSignalling(f, b)))), () => {
+      const chosen = select(isNan(f, a), a, b);
+      const standard = constant(f.int, f.bits === 64 ? DOUBLE.defaultNaN : SINGLE.defaultNaN);
+      s.return(select(and(s.load("FPCR"), FPCR.DN), standard, chosen));
+    });
+  });
+}
 
 /** The operation by the reference arithmetic, with its flags. Operands and result are of the integer types given. */
 export function reference(s: HelperBody, name: FpOperation, result: IntType, ...args: readonly Expr[]): Expr {
