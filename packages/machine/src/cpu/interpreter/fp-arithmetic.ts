@@ -141,8 +141,7 @@ function helpersOf(f: HostFormat): HelperTable {
   for (const host of ["max", "min"] as const)
     for (const name of [host, `${host}nm`] as const) out[`f${name}${f.bits}`] = extreme(f, host, name);
   out[`fsqrt${f.bits}`] = squareRoot(f);
-  for (const name of ["recpe", "rsqrte", "recpx"] as const)
-    out[`f${name}${f.bits}`] = leftToReference(f, `${name}${f.bits}`);
+  out[`frecpx${f.bits}`] = leftToReference(f, `recpx${f.bits}`);
   return out;
 }
 

@@ -1,6 +1,7 @@
 /** Helper functions of the floating-point rows. */
 import { FP_ARITHMETIC_HELPERS } from "./fp-arithmetic.js";
 import { FP_CONVERSION_HELPERS } from "./fp-conversion.js";
+import { FP_ESTIMATE_HELPERS } from "./fp-estimate.js";
 import { FP_FUSED_HELPERS } from "./fp-fused.js";
 import { FP_HALF_HELPERS } from "./fp-half.js";
 import { FP_VECTOR_HELPERS } from "./fp-vectors.js";
@@ -24,5 +25,6 @@ export const FP_HELPERS: HelperTable = {
   ...FP_FUSED_HELPERS,
   ...FP_CONVERSION_HELPERS,
   ...FP_HALF_HELPERS,
+  ...FP_ESTIMATE_HELPERS,
   ...FP_VECTOR_HELPERS,
 };
