@@ -45,7 +45,7 @@ export function doublingHigh(c: Context, size: LaneSize, rounding: boolean, n: E
 export const wideProduct = (size: LaneSize, q: number, signed: boolean, n: Expr, m: Expr): Expr =>
   (q ? mulHigh : mulLow)(size, n, m, signed);
 
-/** SQDMULL: twice the signed wide product. `n` and `m` are of the halves that count; the others must be zero or equal. */
+/** SQDMULL: twice the signed wide product of the low (`q` 0) or high halves. */
 export function doublingWide(c: Context, size: LaneSize, q: number, n: Expr, m: Expr): Expr {
   const doubled = c.tmp(vShl(size + 1, wideProduct(size, q, true, n, m), 1));
   // Only the square of the most negative value doubles to the most negative one.

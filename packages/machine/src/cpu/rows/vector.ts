@@ -27,7 +27,7 @@ export function simd(
 const laned = (size: LaneSize, op: string, args: readonly Expr[], options: Parameters<typeof simd>[2] = {}): Expr =>
   simd(`${SHAPES[size]}_${op}` as SimdOpName, args, options);
 
-/** Sixteen bytes, or the value of every lane. */
+/** A constant by its bytes. */
 export const vectorBytes = (bytes: readonly number[]): Expr => {
   invariant(bytes.length === 16, "a vector has sixteen bytes", bytes.length);
   return simd("v128_const", [], { immediate: bytes.map((byte) => byte & 0xff) });
@@ -157,7 +157,7 @@ export const oddLanes = (size: LaneSize, a: Expr, b: Expr): Expr =>
 
 /**
  * A vector whose byte i is byte `from[i]` of the sources laid end to end, of each of which the first `each` bytes count.
- * Missing entries of `from` are zero-filled with whatever is byte 0. Sources are used more than once.
+ * Where `from` is shorter than a vector, the rest is of no account. A source is evaluated once.
  */
 export function gather(sources: readonly Expr[], each: number, from: readonly number[]): Expr {
   const places = Array.from({ length: 16 }, (_, i) => {
