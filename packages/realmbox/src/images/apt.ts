@@ -16,7 +16,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { type DebianPackage, packageOf, parseControl } from "./control.js";
 import { ARCHITECTURE, type PackageSource } from "./debian-plan.js";
 import { ImagesError, interrupted } from "./error.js";
@@ -62,7 +62,7 @@ export async function aptSource(options: AptOptions): Promise<PackageSource> {
   const environment = { ...process.env, APT_CONFIG: configuration, LC_ALL: "C.UTF-8" };
 
   progress.step(`apt: reading the index of ${suite} from ${uris.join(", ")}`);
-  await runApt(["update"], { environment, progress, signal, what: "apt-get update" });
+  await runApt("apt-get", ["update"], { environment, progress, signal });
   return {
     name: `${suite} (apt)`,
     find: async (names) => {
@@ -78,7 +78,11 @@ export async function aptSource(options: AptOptions): Promise<PackageSource> {
           `apt: downloading ${missing.length} packages, ${sizeText(missing.reduce((sum, { size }) => sum + size, 0))}`,
         );
         const names = missing.map(({ name, version }) => `${name}=${version}`);
-        await runApt(["download", ...names], { environment, progress, signal, cwd: target, what: "apt-get download" });
+        const printed = await output("apt-get", ["download", "--print-uris", ...names], environment);
+        const run = { environment, progress, signal, cwd: target };
+        if (existsSync(APT_HELPER)) {
+          await runApt(APT_HELPER, ["download-file", ...downloadArguments(printed, target)], run);
+        } else await runApt("apt-get", ["download", ...names], run);
       }
       return packages.map((wanted) => {
         const file = downloaded(target, wanted);
@@ -162,20 +166,41 @@ interface AptRun {
   readonly environment: NodeJS.ProcessEnv;
   readonly progress: Progress;
   readonly signal: AbortSignal;
-  readonly what: string;
   readonly cwd?: string;
 }
 
-/** Runs apt-get; its status lines become progress, its complaints the error. */
-function runApt(args: readonly string[], { environment, progress, signal, what, cwd }: AptRun): Promise<void> {
+/** Downloads as `apt-get download` does, but goes on with what an interrupted download has left. */
+const APT_HELPER = "/usr/lib/apt/apt-helper";
+
+/** `apt-get download --print-uris` prints `'URI' FILE SIZE SHA256:HASH`; apt-helper wants URI, FILE, HASH. */
+function downloadArguments(printed: string, folder: string): readonly string[] {
+  return printed.split("\n").flatMap((line) => {
+    const [, uri, file, hash] = /^'([^']+)' (\S+) \d+ (SHA256:[0-9a-f]{64})$/.exec(line.trim()) ?? [];
+    return uri === undefined || file!.includes("/") ? [] : [uri, join(folder, file!), hash!];
+  });
+}
+
+/** Runs a program of apt; its status lines become progress, its complaints the error. */
+function runApt(
+  program: string,
+  args: readonly string[],
+  { environment, progress, signal, cwd }: AptRun,
+): Promise<void> {
+  const what = `${basename(program)} ${args[0]}`;
+  if (signal.aborted) return Promise.reject(interrupted());
   return new Promise((resolve, reject) => {
     // apt reads no terminal, and its progress comes on descriptor 3.
-    const child = spawn("apt-get", ["-q", "-o", "APT::Status-Fd=3", ...args], {
+    const child = spawn(program, ["-q", "-o", "APT::Status-Fd=3", ...args], {
       env: environment,
       stdio: ["ignore", "pipe", "pipe", "pipe"],
-      signal,
+      detached: true,
       ...(cwd === undefined ? {} : { cwd }),
     });
+    // To all of apt's processes: its download method then leaves a file that it can go on with.
+    const stop = () => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGINT");
+    };
+    signal.addEventListener("abort", stop);
     let complaints = "";
     const keep = (chunk: Buffer) => {
       complaints = (complaints + chunk.toString()).slice(-20_000);
@@ -193,6 +218,7 @@ function runApt(args: readonly string[], { environment, progress, signal, what, 
       reject(signal.aborted ? interrupted() : new ImagesError("environment", `${what}: ${error.message}`));
     });
     child.on("close", (code) => {
+      signal.removeEventListener("abort", stop);
       progress.clear();
       if (signal.aborted) reject(interrupted());
       else if (code === 0 && !/^(Err:|W: Failed to fetch)/m.test(complaints)) resolve();
