@@ -68,10 +68,16 @@ finish() {
   while :; do sleep 1; done
 }
 
+# A job of & ignores Ctrl-c for good, and so does all that it starts; a command in the foreground holds the traps up. So
+# the session leaves: the second setsid, already a leader, forks.
+session() { # session COMMAND...: runs it on the console, in a session of its own; sets status
+  mkfifo /run/session
+  setsid setsid cttyhack sh -c 'trap : INT; "$@"; echo $? > /run/session' session "$@" < /dev/console
+  { read -r status < /run/session; } 2> /dev/null # a signal breaks the opening off, and ends it all
+}
+
 if [ -n "$run" ]; then
-  setsid cttyhack sh -c "$run" < /dev/console &
-  wait $!
-  status=$?
+  session sh -c "$run"
   [ $status = 0 ] || say "'$run' ended with status $status"
   finish
 fi
@@ -101,8 +107,7 @@ case $root in
 esac
 [ ! -b "$root" ] || switch "$root"
 
-setsid cttyhack sh -l < /dev/console &
-wait $!
+session sh -l
 finish
 `;
 
