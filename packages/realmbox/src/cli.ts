@@ -70,6 +70,7 @@ function runOptions(command: Command, { quiet }: { quiet: string }): Command {
       ),
     )
     .option("--trace-out <file>", "write what --trace asks for to a file instead")
+    .option("--cpak-out <file>", "write the platform's public key (CPAK) to a file, as PEM: what verify --trust takes")
     .option("--dump-dtb <file>", "write the guest's device tree (DTB) to a file")
     .option("--json", "print the report as one JSON document on stdout; the guest's console goes to stderr")
     .option("-q, --quiet", quiet);
@@ -133,7 +134,6 @@ A file or a pipe is read when the guest waits for input; at its end the guest ge
       .command("token")
       .description("run an image as a realm and write its attestation token; or print one with --show")
       .option("--out <file>", "where to write the token")
-      .option("--cpak-out <file>", "where to write the platform's public key (CPAK), as PEM: what verify --trust takes")
       .option("--show <file>", "print what a token contains; nothing is run or verified"),
     { quiet: "print nothing but errors, and the report that --json asks for" },
   )

@@ -50,6 +50,7 @@ export interface RunFlags {
   readonly pes?: string;
   readonly seed?: string;
   readonly challenge?: string;
+  readonly cpakOut?: string;
   readonly clock?: string;
   readonly timeout?: string;
   readonly maxInstructions?: string;
@@ -219,6 +220,9 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
       },
     },
   });
+  if (flags.cpakOut !== undefined) {
+    writeOutput("option '--cpak-out'", flags.cpakOut, toPem({ curve: "P-384", point: box.identity.cpak }));
+  }
   const created = box.createGuest(config, {
     onConsole: output.console,
     challenge,
@@ -405,14 +409,13 @@ export async function runCommand(positional: string | undefined, flags: RunFlags
 
 export interface TokenFlags extends RunFlags {
   readonly out: string;
-  readonly cpakOut?: string;
 }
 
 /** `realmbox token --out FILE IMAGE`: runs the image as a realm and writes its token. */
 export async function tokenCommand(positional: string | undefined, flags: TokenFlags): Promise<number> {
   const image = imageOf(positional, flags);
   const console = lineWriter(2);
-  const { box, guest, end, report } = await withDisks(
+  const { guest, end, report } = await withDisks(
     flags,
     (line) => writeAll(2, Buffer.from(`realmbox: ${line}\n`)),
     (disks) => {
@@ -434,9 +437,6 @@ export async function tokenCommand(positional: string | undefined, flags: TokenF
     return report.exit === 0 ? EXIT.CRASHED : report.exit;
   }
   writeOutput("option '--out'", flags.out, guest.token);
-  if (flags.cpakOut !== undefined) {
-    writeOutput("option '--cpak-out'", flags.cpakOut, toPem({ curve: "P-384", point: box.identity.cpak }));
-  }
   if (flags.json) writeAll(1, Buffer.from(`${JSON.stringify(report, null, 2)}\n`));
   if (!flags.quiet) writeAll(2, Buffer.from(reportText(report)));
   return report.exit;
