@@ -153,6 +153,22 @@ describe.skipIf(!hasPty)("on a terminal", () => {
     expect(pty.output).toContain("Hello from a realmbox guest");
   });
 
+  test("with the console in a pipe, the terminal is the guest's once it wants input", async () => {
+    const line = (image: string) => `"${process.execPath}" "${command}" run -q ${image} | cat; echo done`;
+    const silent = start(["sh", "-c", line("-p ticks=3 hello")]);
+    await silent.sees("Hello from");
+    expect(await silent.modes()).toEqual(COOKED);
+    await silent.sees("done");
+    const pty = start(["sh", "-c", line("echo")]);
+    await pty.sees("echo: ready");
+    await delay(200);
+    expect(await pty.modes()).toEqual(RAW);
+    await latency(pty, "typed");
+    pty.send("\x01x");
+    await pty.sees("done");
+    expect(await pty.modes()).toEqual(COOKED);
+  });
+
   test("what is typed is echoed quickly: a guest that waits, one that computes", async () => {
     for (const [params, most] of [
       ["", 50],

@@ -3,13 +3,15 @@
  * time limit. A session lasts as long as the run; `close` leaves everything as it was.
  *
  * - On a terminal each key goes to the guest as it is, Ctrl-c too; Ctrl-a is realmbox's own prefix (escape-keys.ts). Output keeps
- *   its newlines: Node's raw mode leaves the terminal's ONLCR on.
+ *   its newlines: Node's raw mode leaves the terminal's ONLCR on. Where the console goes elsewhere (`| tee`, `| less`), the terminal
+ *   is left alone until the guest wants input.
  * - The terminal's mode is put back on every way out that a process can see: the end of the run, a signal, an error. A stopped
  *   process (SIGTSTP) puts it back as well, and takes it again when it goes on.
  * - SIGINT, SIGTERM and SIGHUP end the run, and the process with 128 and the signal's number after its report. A second one finds no
  *   handler and ends the process at once.
  */
 import { constants } from "node:os";
+import { isatty } from "node:tty";
 import { type ConsoleSource, LiveInput } from "../console-feed.js";
 import type { GuestEnd } from "../guest.js";
 import { hostTime } from "../host-time.js";
@@ -29,6 +31,22 @@ export interface SessionOptions {
   readonly onResize: (size: { readonly columns: number; readonly rows: number }) => void;
 }
 
+/** Input that is opened when it is first asked for. */
+class LateInput extends LiveInput {
+  #open: ((input: LiveInput) => void) | undefined;
+
+  constructor(open: (input: LiveInput) => void) {
+    super();
+    this.#open = open;
+  }
+
+  override take(max: number): Uint8Array | undefined {
+    this.#open?.(this);
+    this.#open = undefined;
+    return super.take(max);
+  }
+}
+
 const ENDING_SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
 
 export class Session {
@@ -46,8 +64,8 @@ export class Session {
     if (options.timeoutMs !== Number.POSITIVE_INFINITY) {
       this.#undo.push(hostTime.after(options.timeoutMs, () => this.#controller.abort()));
     }
-    const input = standardInput(options);
-    if (input.kind === "terminal") this.source = this.#openTerminal();
+    const input = standardInput();
+    if (input.kind === "terminal") this.source = this.#terminal();
     else if (input.kind === "source") {
       this.source = input.source;
       this.#undo.push(input.close);
@@ -80,8 +98,15 @@ export class Session {
     this.#controller.abort();
   }
 
-  #openTerminal(): ConsoleSource {
+  #terminal(): ConsoleSource {
+    if (!isatty(this.#options.consoleFd)) return new LateInput((input) => this.#openTerminal(input));
     const input = new LiveInput();
+    this.#openTerminal(input);
+    this.#followSize();
+    return input;
+  }
+
+  #openTerminal(input: LiveInput): void {
     const keys = new EscapeKeys();
     const { stdin } = process;
     const onData = (typed: Uint8Array) => {
@@ -106,8 +131,6 @@ export class Session {
       process.kill(process.pid, "SIGSTOP");
     });
     this.#on("SIGCONT", () => this.#setRaw(true));
-    this.#followSize();
-    return input;
   }
 
   /** Does nothing on a terminal that is gone. */

@@ -36,17 +36,13 @@ class FileInput implements ConsoleSource {
   }
 }
 
-/** A pipe, a socket, or a terminal that hands over whole lines. The kernel's buffer and Node's hold what nobody has taken. */
+/** A pipe or a socket. The kernel's buffer and Node's hold what nobody has taken. */
 class StreamInput implements ConsoleSource {
-  readonly interactive: boolean;
+  readonly interactive = false;
   onReadable?: (() => void) | undefined;
   #isOpen = false;
   #rest: Uint8Array = EMPTY;
   #ended = false;
-
-  constructor({ interactive }: { readonly interactive: boolean }) {
-    this.interactive = interactive;
-  }
 
   take(max: number): Uint8Array | undefined {
     if (!this.#isOpen) this.#open();
@@ -92,22 +88,14 @@ export type StandardInput =
   | { readonly kind: "source"; readonly source: ConsoleSource; readonly close: () => void }
   | { readonly kind: "none" };
 
-function streamed(options: { readonly interactive: boolean }): StandardInput {
-  const source = new StreamInput(options);
-  return { kind: "source", source, close: () => source.close() };
-}
-
-/** What standard input is. A terminal counts as one when the guest's console goes to a terminal, too. */
-export function standardInput({ consoleFd }: { readonly consoleFd: number }): StandardInput {
+/** What standard input is. */
+export function standardInput(): StandardInput {
   try {
     const stat = fstatSync(STDIN);
-    if (isatty(STDIN)) {
-      if (isInBackground()) return { kind: "none" };
-      if (isatty(consoleFd)) return { kind: "terminal" };
-      return streamed({ interactive: true });
-    }
-    if (stat.isFIFO() || stat.isSocket()) return streamed({ interactive: false });
-    return { kind: "source", source: new FileInput(), close: () => {} };
+    if (isatty(STDIN)) return isInBackground() ? { kind: "none" } : { kind: "terminal" };
+    if (!stat.isFIFO() && !stat.isSocket()) return { kind: "source", source: new FileInput(), close: () => {} };
+    const source = new StreamInput();
+    return { kind: "source", source, close: () => source.close() };
   } catch {
     return { kind: "none" }; // closed
   }
