@@ -159,6 +159,17 @@ describe("queues", () => {
     guest.write(MMIO.STATUS, 0);
     expect([guest.read(MMIO.QUEUE_DESC_LOW), guest.read(MMIO.QUEUE_READY)]).toEqual([0, 0]);
   });
+  test("legacy: GuestPageSize outlives a reset, as Linux relies on", () => {
+    const guest = rng({ transport: "mmio-legacy" });
+    guest.write(MMIO.GUEST_PAGE_SIZE, 4096);
+    guest.write(MMIO.STATUS, 0);
+    guest.write(MMIO.QUEUE_NUM, 4);
+    guest.write(MMIO.QUEUE_ALIGN, 4096);
+    guest.write(MMIO.QUEUE_PFN, Number(RAM_BASE / 4096n));
+    guest.write(MMIO.STATUS, 7);
+    expect(guest.events.find(({ name }) => name === "queue enabled")?.fields).toMatchObject({ descriptors: RAM_BASE });
+    expect(guest.needsReset).toBe(false);
+  });
   test("legacy: PFN is read back, 0 switches off; the rings are where QueueAlign puts them", () => {
     const guest = rng({ transport: "mmio-legacy" });
     const driver = new TestDriver(guest, { size: 128 });

@@ -352,7 +352,7 @@ export class VirtioMmio implements MmioDevice, VirtioLink {
     this.#driverFeatures.fill(0);
     this.#deviceFeaturesSel = 0;
     this.#driverFeaturesSel = 0;
-    this.#pageSize = 0;
+    // GuestPageSize stays: Linux writes it once, before it resets the device for the first time.
     this.#queueSel = 0;
     this.#status = 0;
     this.#interruptStatus = 0;
