@@ -1,10 +1,12 @@
 /**
  * Fast paths of the arithmetic: the host's own operation where FPCR asks for what the host does and the result shows that
- * nothing special happened. Then the only flag in question is IXC: when it is not set yet, the operation is shown to be
- * exact, or left to the reference arithmetic, which sets it. So it is asked again only after a program clears FPSR.
+ * nothing special happened. Then the only flag in question is IXC. When it is not set yet, or FPCR rounds otherwise, what
+ * the host's rounding lost tells (fp-errors.ts). All else is left to the reference arithmetic; it is also what sets IXC,
+ * so that this happens again only after a program clears FPSR.
  */
 import type { FpOperation } from "../fp/operations.js";
-import { and, type Expr, or } from "../rows/expr.js";
+import { and, type Expr, isZero, or } from "../rows/expr.js";
+import { exponentWithin, isModest, residual, returnRounded, sumError } from "./fp-errors.js";
 import {
   asBits,
   asFloat,
@@ -22,75 +24,95 @@ import {
   native,
   number,
   operationsOf,
-  productIsShort,
   promoted,
   reference,
   returnSpecial,
-  sumError,
 } from "./fp-nodes.js";
 import type { HelperBody, HelperFunction, HelperTable } from "./functions.js";
 
-/** A binary operation: when the result is fine, and when it is certainly exact. */
+/** A binary operation, of operands `a` and `b`, the host's result being `r`: all patterns. */
 interface Plan {
   readonly host: "add" | "sub" | "mul" | "div";
   readonly name: "add" | "sub" | "mul" | "mulx" | "div";
-  readonly fine: (s: HelperBody, f: HostFormat, a: Expr, b: Expr, r: Expr) => Expr;
+  /** Whether the host's result to nearest is the manual's, and raises IXC at most. */
+  readonly fine: (f: HostFormat, a: Expr, b: Expr, r: Expr) => Expr;
+  /** Results that are not well normal, and exact, whatever FPSR says. */
   readonly exact: (s: HelperBody, f: HostFormat, a: Expr, b: Expr, r: Expr) => Expr;
+  /** Where `error` can be told of well normal results. */
+  readonly known: (f: HostFormat, a: Expr, b: Expr, r: Expr) => Expr;
+  /** The exact value less the result, or a number of its sign: in double, or in the format for sums. */
+  readonly error: (s: HelperBody, f: HostFormat, a: Expr, b: Expr, r: Expr) => Expr;
 }
 
-/** A denormal sum is exact, so any finite result will do. */
-const sumIsFine: Plan["fine"] = (_s, f, _a, _b, r) => isFiniteNumber(f, r);
+/** A denormal sum is exact, so any finite result will do. The sign of a zero depends on the rounding. */
+const sum = {
+  fine: (f, _a, _b, r) => isFiniteNumber(f, r),
+  exact: (s, f, a, b, r) => and(hostRounds(s, f, [a, b], r), and(isFiniteNumber(f, r), isZero(isWellNormal(f, r)))),
+  known: (f, a, b, r) => and(and(isModest(f, a), isModest(f, b)), isModest(f, r)),
+} satisfies Partial<Plan>;
 
-function sumIsExact(negate: boolean): Plan["exact"] {
-  return (s, f, a, b, r) => {
+const sumErrorOf =
+  (negate: boolean): Plan["error"] =>
+  (s, f, a, b, r) => {
     const second = negate ? floating(f, "neg", asFloat(f, b)) : asFloat(f, b);
-    return floating(f, "eq", sumError(s, operationsOf(f), asFloat(f, a), second, asFloat(f, r)), number(f, 0));
+    return sumError(s, operationsOf(f), asFloat(f, a), second, asFloat(f, r));
   };
-}
 
-const productIsFine: Plan["fine"] = (_s, f, a, b, r) =>
-  or(isWellNormal(f, r), and(isZeroNumber(f, r), or(isZeroNumber(f, a), isZeroNumber(f, b))));
-
-/** Products of two singles are exact in double. */
-const productIsExact: Plan["exact"] = (_s, f, a, b, r) =>
+const DOUBLE_LIMIT = 400;
+/** Singles are doubles far from the ends; doubles must be. */
+const withinDouble = (f: HostFormat, patterns: readonly Expr[]): Expr =>
   f === F32
-    ? native("f64_eq", promoted(r), native("f64_mul", promoted(a), promoted(b)))
-    : or(productIsShort(a, b), isZeroNumber(f, r));
+    ? isModest(f, patterns[patterns.length - 1]!)
+    : patterns.map((bits) => exponentWithin(bits, DOUBLE_LIMIT)).reduce((all, one) => and(all, one));
+const asDouble = (f: HostFormat, bits: Expr): Expr => (f === F32 ? promoted(bits) : asFloat(f, bits));
+/** value - x * y: of singles' products, which are exact in double, or of doubles. */
+const difference = (s: HelperBody, f: HostFormat, value: Expr, x: Expr, y: Expr): Expr =>
+  f === F32 ? native("f64_sub", value, native("f64_mul", x, y)) : residual(s, value, x, y);
 
-const quotientIsFine: Plan["fine"] = (_s, f, a, _b, r) =>
-  or(isWellNormal(f, r), and(isZeroNumber(f, r), isZeroNumber(f, a)));
+const product = {
+  fine: (f, a, b, r) => or(isWellNormal(f, r), and(isZeroNumber(f, r), or(isZeroNumber(f, a), isZeroNumber(f, b)))),
+  exact: (s, f, a, b, r) =>
+    and(hostReads(s, f, [a, b]), and(isZeroNumber(f, r), or(isZeroNumber(f, a), isZeroNumber(f, b)))),
+  known: (f, a, b, r) => withinDouble(f, [a, b, r]),
+  error: (s, f, a, b, r) => native("f64_neg", difference(s, f, asDouble(f, r), asDouble(f, a), asDouble(f, b))),
+} satisfies Partial<Plan>;
 
-/** quotient * divisor = dividend, exactly. */
-const quotientIsExact: Plan["exact"] = (_s, f, a, b, r) =>
-  f === F32
-    ? native("f64_eq", native("f64_mul", promoted(r), promoted(b)), promoted(a))
-    : or(
-        isZeroNumber(f, a),
-        and(native("f64_eq", native("f64_mul", asFloat(f, r), asFloat(f, b)), asFloat(f, a)), productIsShort(r, b)),
-      );
+const quotient = {
+  fine: (f, a, _b, r) => or(isWellNormal(f, r), and(isZeroNumber(f, r), isZeroNumber(f, a))),
+  exact: (s, f, a, b, r) => and(hostReads(s, f, [a, b]), and(isZeroNumber(f, r), isZeroNumber(f, a))),
+  known: (f, a, b, r) => withinDouble(f, [a, b, r]),
+  // What is left of the dividend has the error's sign, or its opposite when the divisor is negative.
+  error: (s, f, a, b, r) => {
+    const left = difference(s, f, asDouble(f, a), asDouble(f, r), asDouble(f, b));
+    return native("f64_mul", left, native("f64_copysign", number(F64, 1), asDouble(f, b)));
+  },
+} satisfies Partial<Plan>;
 
 const PLANS: readonly Plan[] = [
-  { host: "add", name: "add", fine: sumIsFine, exact: sumIsExact(false) },
-  { host: "sub", name: "sub", fine: sumIsFine, exact: sumIsExact(true) },
-  { host: "mul", name: "mul", fine: productIsFine, exact: productIsExact },
-  { host: "mul", name: "mulx", fine: productIsFine, exact: productIsExact },
-  { host: "div", name: "div", fine: quotientIsFine, exact: quotientIsExact },
+  { host: "add", name: "add", ...sum, error: sumErrorOf(false) },
+  { host: "sub", name: "sub", ...sum, error: sumErrorOf(true) },
+  { host: "mul", name: "mul", ...product },
+  { host: "mul", name: "mulx", ...product },
+  { host: "div", name: "div", ...quotient },
 ];
 
 function binary(f: HostFormat, plan: Plan): HelperFunction {
+  const { host, name, fine, exact, known, error } = plan;
+  const errorFormat = host === "add" || host === "sub" ? f : F64;
   return {
     params: [f.int, f.int],
     result: f.int,
     body: (s) => {
       const a = s.param(0).value;
       const b = s.param(1).value;
-      const r = held(s, asBits(f, floating(f, plan.host, asFloat(f, a), asFloat(f, b)))).value;
-      s.if(and(hostRounds(s, f, [a, b], r), plan.fine(s, f, a, b, r)), () => {
-        s.if(inexactKnown(s), () => s.return(r));
-        s.if(plan.exact(s, f, a, b, r), () => s.return(r));
-      });
+      const r = held(s, asBits(f, floating(f, host, asFloat(f, a), asFloat(f, b)))).value;
+      s.if(and(hostRounds(s, f, [a, b], r), fine(f, a, b, r)), () => s.if(inexactKnown(s), () => s.return(r)));
+      s.if(exact(s, f, a, b, r), () => s.return(r));
+      s.if(and(and(isWellNormal(f, r), known(f, a, b, r)), hostReads(s, f, [a, b])), () =>
+        returnRounded(s, f, r, error(s, f, a, b, r), errorFormat),
+      );
       returnSpecial(s, f, [a, b], r);
-      return reference(s, `${plan.name}${f.bits}`, f.int, a, b);
+      return reference(s, `${name}${f.bits}`, f.int, a, b);
     },
   };
 }
@@ -102,15 +124,11 @@ const squareRoot = (f: HostFormat): HelperFunction => ({
   body: (s) => {
     const a = s.param(0).value;
     const r = held(s, asBits(f, floating(f, "sqrt", asFloat(f, a)))).value;
-    const square = (x: Expr) => native("f64_mul", x, x);
-    const exact =
-      f === F32
-        ? native("f64_eq", square(promoted(r)), promoted(a))
-        : and(native("f64_eq", square(asFloat(f, r)), asFloat(f, a)), productIsShort(r, r));
-    s.if(and(hostRounds(s, f, [a], r), isFiniteNumber(f, r)), () => {
-      s.if(or(inexactKnown(s), isZeroNumber(f, a)), () => s.return(r));
-      s.if(exact, () => s.return(r));
-    });
+    s.if(and(hostRounds(s, f, [a], r), isFiniteNumber(f, r)), () => s.if(inexactKnown(s), () => s.return(r)));
+    s.if(isZeroNumber(f, a), () => s.return(r));
+    s.if(and(and(isWellNormal(f, r), withinDouble(f, [a, r])), hostReads(s, f, [a])), () =>
+      returnRounded(s, f, r, difference(s, f, asDouble(f, a), asDouble(f, r), asDouble(f, r)), F64),
+    );
     return reference(s, `sqrt${f.bits}`, f.int, a);
   },
 });

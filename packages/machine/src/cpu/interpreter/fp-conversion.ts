@@ -2,11 +2,27 @@
  * Fast paths of comparisons, of rounding to integral values, and of conversions between formats and integers. As in
  * fp-arithmetic.ts, what the host does otherwise is left to the reference arithmetic.
  */
-import { Rounding } from "../fp/environment.js";
+import { FPCR, Rounding } from "../fp/environment.js";
 import { Control } from "../fp/operations.js";
-import { and, choose, type Expr, type IntType, i32, i64, isZero, or, select, sub, wrap, zext } from "../rows/expr.js";
+import {
+  and,
+  choose,
+  type Expr,
+  eq,
+  type IntType,
+  i32,
+  i64,
+  isZero,
+  or,
+  select,
+  shrU,
+  sub,
+  wrap,
+  zext,
+} from "../rows/expr.js";
 import type { Op } from "../wasm/code.js";
 import { leftToReference } from "./fp-arithmetic.js";
+import { isModest, returnRounded } from "./fp-errors.js";
 import {
   asBits,
   asFloat,
@@ -22,6 +38,7 @@ import {
   isZeroNumber,
   native,
   number,
+  promoted,
   reference,
   toNearest,
 } from "./fp-nodes.js";
@@ -63,6 +80,7 @@ const predicate = (f: HostFormat, name: "cmeq" | "cmge" | "cmgt" | "acge" | "acg
   },
 });
 
+/** The first four in FPCR.RMode's order. */
 const ROUNDINGS = [
   { letter: "n", host: "nearest", rounding: Rounding.TIE_EVEN },
   { letter: "p", host: "ceil", rounding: Rounding.POSITIVE_INFINITY },
@@ -99,11 +117,17 @@ const roundByFpcr = (f: HostFormat, exact: boolean): HelperFunction => ({
   body: (s) => {
     const a = s.param(0).value;
     const x = asFloat(f, a);
-    const r = held(s, floating(f, "nearest", x)).value;
+    const mode = held(s, and(shrU(s.load("FPCR"), FPCR.RMODE_SHIFT), 3)).value;
+    const by = ROUNDINGS.slice(0, 4).map(({ host }) => integral(f, host, x));
+    const last = by.length - 1;
+    const r = held(
+      s,
+      by.reduceRight((others, one, i) => (i === last ? one : choose(eq(mode, i), one, others))),
+    ).value;
     const silent = exact
       ? or(floating(f, "eq", r, x), and(inexactKnown(s), floating(f, "eq", r, r)))
       : floating(f, "eq", r, r);
-    s.if(and(and(toNearest(s), hostReads(s, f, [a])), silent), () => s.return(asBits(f, r)));
+    s.if(and(hostReads(s, f, [a]), silent), () => s.return(asBits(f, r)));
     return reference(s, `rint${f.bits}`, f.int, a, i32(Control.BY_FPCR | (exact ? Control.EXACT : 0)));
   },
 });
@@ -182,10 +206,11 @@ const narrow: HelperFunction = {
   body: (s) => {
     const a = s.param(0).value;
     const r = held(s, asBits(F32, native("f32_demote_f64", asFloat(F64, a)))).value;
-    s.if(and(toNearest(s), or(isWellNormal(F32, r), isZeroNumber(F64, a))), () => {
-      const exact = native("f64_eq", native("f64_promote_f32", asFloat(F32, r)), asFloat(F64, a));
-      s.if(or(inexactKnown(s), exact), () => s.return(r));
-    });
+    s.if(and(toNearest(s), isWellNormal(F32, r)), () => s.if(inexactKnown(s), () => s.return(r)));
+    s.if(isZeroNumber(F64, a), () => s.return(r));
+    s.if(and(isWellNormal(F32, r), isModest(F32, r)), () =>
+      returnRounded(s, F32, r, native("f64_sub", asFloat(F64, a), promoted(r)), F64),
+    );
     return reference(s, "cvt64to32", "i32", a);
   },
 };

@@ -6,16 +6,25 @@
  * after one more addition), then gives what one rounding of the exact sum gives. S. Boldo, G. Melquiond, "Emulation of a
  * FMA and correctly rounded sums: proved algorithms using rounding to odd".
  */
-import { add, and, constant, type Expr, i64, isZero, ltU, or, select, shrU, sub, wrap } from "../rows/expr.js";
+import { add, and, type Expr, i64, isZero, or, select, wrap } from "../rows/expr.js";
 import { simd, vAdd, vAnd, vEq, vectorOf, vectorZero, vNot, vSub, vXor } from "../rows/vector.js";
+import {
+  exponentWithin,
+  type FloatOperations,
+  isModest,
+  productError,
+  returnRounded,
+  SPLITTER,
+  sumError,
+} from "./fp-errors.js";
 import {
   asBits,
   asFloat,
   F32,
   F64,
-  type FloatOperations,
   type HostFormat,
   held,
+  hostReads,
   hostRounds,
   inexactKnown,
   isFiniteNumber,
@@ -26,7 +35,6 @@ import {
   operationsOf,
   promoted,
   reference,
-  sumError,
   toNearest,
 } from "./fp-nodes.js";
 import type { HelperBody, HelperFunction, HelperTable } from "./functions.js";
@@ -75,12 +83,6 @@ export const VECTOR: DoubleOperations = {
   },
 };
 
-/** The upper half of a double's significand: 26 bits, so that products of halves are exact (Dekker, Veltkamp). */
-function upperHalf(s: HelperBody, { op, constant: k }: DoubleOperations, x: Expr): Expr {
-  const scaled = held(s, op("mul", x, k(2 ** 27 + 1))).value;
-  return held(s, op("sub", scaled, op("sub", scaled, x))).value;
-}
-
 /**
  * a * b + c, rounded once. Factors within 2^±400 and an addend within 2^±900, or zero, keep every part normal or zero:
  * the result is a multiple of 2^-952. `odd` is what `v`, a rounded sum, lacks, rounded to odd; `oddError` what that lost.
@@ -92,13 +94,8 @@ export function fusedDouble(s: HelperBody, operations: DoubleOperations, a: Expr
     return { sum, error: held(s, sumError(s, op, x, y, sum)).value };
   };
   const product = held(s, op("mul", a, b)).value;
-  const ah = upperHalf(s, operations, a);
-  const al = held(s, op("sub", a, ah)).value;
-  const bh = upperHalf(s, operations, b);
-  const bl = held(s, op("sub", b, bh)).value;
-  const rest = op("sub", op("sub", op("sub", product, op("mul", ah, bh)), op("mul", al, bh)), op("mul", ah, bl));
-  const productError = held(s, op("sub", op("mul", al, bl), rest)).value;
-  const t = exactly(c, productError);
+  const lost = productError(s, op, operations.constant(SPLITTER), [a, b, product]);
+  const t = exactly(c, lost);
   const v = exactly(product, t.sum);
   const z = exactly(t.error, v.error);
   const odd = held(s, roundToOdd(s, z.sum, z.error)).value;
@@ -108,12 +105,6 @@ export function fusedDouble(s: HelperBody, operations: DoubleOperations, a: Expr
 
 /** Factors' and addend's exponents that `fusedDouble` takes. */
 export const FUSED_LIMITS = { factor: 400, addend: 900 } as const;
-
-/** Whether the unbiased exponent lies within ±limit. */
-function exponentWithin(bits: Expr, limit: number): Expr {
-  const biased = and(wrap(shrU(bits, 52)), 0x7ff);
-  return ltU(sub(biased, 1023 - limit), constant("i32", 2 * limit + 1));
-}
 
 const multiplyAddDouble: HelperFunction = {
   params: ["i64", "i64", "i64"],
@@ -127,25 +118,25 @@ const multiplyAddDouble: HelperFunction = {
       and(exponentWithin(op1, FUSED_LIMITS.factor), exponentWithin(op2, FUSED_LIMITS.factor)),
       or(exponentWithin(addend, FUSED_LIMITS.addend), isZeroNumber(F64, addend)),
     );
-    // In range, nothing is denormal: flushing makes no difference.
-    s.if(toNearest(s), () =>
-      s.if(
-        inRange,
-        () => {
-          const { result, v, odd, oddError } = fusedDouble(s, SCALAR, a, b, c);
-          s.if(inexactKnown(s), () => s.return(asBits(F64, result)));
-          // Two additions remain that may have lost something; none of it can cancel.
-          const lost = native("f64_abs", sumError(s, SCALAR.op, v, odd, result));
-          const exact = native("f64_eq", native("f64_add", native("f64_abs", oddError), lost), number(F64, 0));
-          s.if(exact, () => s.return(asBits(F64, result)));
-        },
-        () => {
-          const zero = or(isZeroNumber(F64, op1), isZeroNumber(F64, op2));
-          const r = held(s, asBits(F64, native("f64_add", native("f64_mul", a, b), c))).value;
-          const read = hostRounds(s, F64, [addend, op1, op2], r);
-          s.if(and(and(read, zero), isFiniteNumber(F64, r)), () => s.return(r));
-        },
-      ),
+    s.if(
+      inRange,
+      () => {
+        // Nothing is denormal: flushing makes no difference.
+        const { result, v, odd, oddError } = fusedDouble(s, SCALAR, a, b, c);
+        const r = held(s, asBits(F64, result)).value;
+        s.if(and(toNearest(s), inexactKnown(s)), () => s.return(r));
+        // The last addition lost what the exact sum lacks; only then can `odd` have lost something too.
+        const error = held(s, sumError(s, SCALAR.op, v, odd, result)).value;
+        const known = or(native("f64_ne", error, number(F64, 0)), native("f64_eq", oddError, number(F64, 0)));
+        s.if(and(known, isWellNormal(F64, r)), () => returnRounded(s, F64, r, error, F64));
+        s.if(and(and(known, toNearest(s)), isZeroNumber(F64, r)), () => s.return(r));
+      },
+      () => {
+        const zero = or(isZeroNumber(F64, op1), isZeroNumber(F64, op2));
+        const r = held(s, asBits(F64, native("f64_add", native("f64_mul", a, b), c))).value;
+        const read = hostRounds(s, F64, [addend, op1, op2], r);
+        s.if(and(and(read, zero), isFiniteNumber(F64, r)), () => s.return(r));
+      },
     );
     return reference(s, "muladd64", "i64", addend, op1, op2);
   },
@@ -168,11 +159,14 @@ const multiplyAddSingle: HelperFunction = {
     const { sum, odd } = fusedSingle(s, SCALAR, promoted(op1), promoted(op2), held(s, promoted(addend)).value);
     const r = held(s, asBits(F32, native("f32_demote_f64", odd))).value;
     const zero = native("f64_eq", sum, number(F64, 0));
-    s.if(and(hostRounds(s, F32, [addend, op1, op2], r), or(isWellNormal(F32, r), zero)), () => {
-      s.if(inexactKnown(s), () => s.return(r));
+    const operands = [addend, op1, op2];
+    s.if(and(hostRounds(s, F32, operands, r), or(isWellNormal(F32, r), zero)), () =>
+      s.if(or(inexactKnown(s), zero), () => s.return(r)),
+    );
+    s.if(and(and(isWellNormal(F32, r), isModest(F32, r)), hostReads(s, F32, operands)), () =>
       // A sum that lost something is odd now, and no single equals it.
-      s.if(native("f64_eq", promoted(r), odd), () => s.return(r));
-    });
+      returnRounded(s, F32, r, native("f64_sub", odd, promoted(r)), F64),
+    );
     return reference(s, "muladd32", "i32", addend, op1, op2);
   },
 };

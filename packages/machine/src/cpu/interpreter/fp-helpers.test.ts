@@ -218,7 +218,7 @@ describe.each(Object.keys(FP_HELPERS).filter((name) => !isVector(name) && plan(n
   });
 });
 
-test.each([0, FPCR.FZ])("ordinary numbers take the fast path, FPCR %i", (fpcr) => {
+test.each([0, FPCR.FZ, 1 << 22, 2 << 22, 3 << 22])("ordinary numbers take the fast path, FPCR %i", (fpcr) => {
   const ordinary = (name: string, a: number, b: number, c: number) => {
     const { params } = FP_HELPERS[name];
     const bits = [a, b, c].slice(0, params.length).map((x, i) => {

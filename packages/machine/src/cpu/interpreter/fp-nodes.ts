@@ -6,7 +6,6 @@ import { FPCR, FPSR } from "../fp/environment.js";
 import { DOUBLE, SINGLE } from "../fp/format.js";
 import { type FpOperation, operationNumber } from "../fp/operations.js";
 import {
-  add,
   and,
   choose,
   constant,
@@ -169,29 +168,10 @@ export function held(s: Statements, value: Expr): Local {
   return local;
 }
 
-/** An operation on numbers, or on vectors of them. */
-export type FloatOperations = (name: "add" | "sub" | "mul", a: Expr, b: Expr) => Expr;
 export const operationsOf =
-  (f: HostFormat): FloatOperations =>
-  (name, a, b) =>
+  (f: HostFormat) =>
+  (name: "add" | "sub" | "mul", a: Expr, b: Expr): Expr =>
     floating(f, name, a, b);
-
-/** What the rounding of `sum` = a + b has lost, exactly (Knuth). */
-export function sumError(s: Statements, op: FloatOperations, a: Expr, b: Expr, sum: Expr): Expr {
-  const part = held(s, op("sub", sum, a)).value;
-  return op("add", op("sub", a, op("sub", sum, part)), op("sub", b, part));
-}
 
 /** A single as a double. */
 export const promoted = (bits: Expr): Expr => native("f64_promote_f32", asFloat(F32, bits));
-
-/** Trailing zeros of the significand; at most the number of fraction bits. */
-export function trailingZeros(f: HostFormat, bits: Expr): Expr {
-  const implicit = constant(f.int, 1n << BigInt(f.fraction));
-  const marked: Expr = { op: "or", type: f.int, args: [bits, implicit] };
-  return native(`${f.int}_ctz` as keyof typeof Op, marked);
-}
-
-/** A product of doubles with this many trailing zeros in its factors' significands is exact: it has at most 106 bits. */
-export const productIsShort = (a: Expr, b: Expr): Expr =>
-  ltU(i64(52), add(trailingZeros(F64, a), trailingZeros(F64, b)));
