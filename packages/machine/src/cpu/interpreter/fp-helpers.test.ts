@@ -149,7 +149,7 @@ function check(name: string, count: number, fpcrOf: () => number, fpsr: number):
   return (calls.reference - before) / count;
 }
 
-const COUNT = Number(process.env.FP_COUNT ?? 2000);
+const COUNT = Number(process.env.FP_COUNT ?? 1000);
 const anyFpcr = () => pick([0, 0, u32() & FPCR.WRITABLE]);
 
 /** The lanes of a vector helper are those of the scalar helper. */
