@@ -115,6 +115,7 @@ signal that ended the run.
       examples(
         "run --realm hello",
         "run --realm -c 2 -m 128 -i initrd.cpio -p exit=7 ./kernel.bin",
+        "run --realm -d disk.img --rng virtio",
         "run --realm --trace=rmi,rec --trace-out trace.txt hello",
       ),
     )

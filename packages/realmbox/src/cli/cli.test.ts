@@ -14,6 +14,8 @@ const path = (name: string) => join(cwd, name);
 const textOf = (name: string) => readFileSync(path(name), "utf8");
 copyFileSync(fileURLToPath(new URL("../../../../guests/prebuilt/hello.bin", import.meta.url)), path("kernel.bin"));
 writeFileSync(path("initrd.cpio"), "any bytes do");
+/** As `truncate -s 1M` makes them. */
+for (const name of ["disk.img", "data.img"]) writeFileSync(path(name), new Uint8Array(1 << 20));
 
 /** Runs `realmbox LINE`. */
 const run = (line: string) => realmbox(line.split(" "), { cwd });
@@ -55,6 +57,17 @@ const RUN: readonly (readonly [line: string, exitCode: number, ...checks: readon
   ["run -q --kernel hello --mem 131072K@0x90000000", 0, says("RAM", "128 MiB at 0x90000000")],
   ["run -q -i initrd.cpio hello", 0, (result) => expect(field(result, "initrd")).toMatch(/^12 bytes at 0x/)],
   ["run -q --initrd initrd.cpio --nodefaults -p exit=8 hello", 8, says("bootargs", "exit=8")],
+  [
+    "run -q -d disk.img --disk data.img,ro --rng --console virtio virtio",
+    0,
+    ({ stdout }) => expect(stdout).toMatch(/^virtio: slot 0: device 3, version 2, INTID 36$/m),
+    ({ stdout }) => expect(stdout).toMatch(/^this line went through the virtio console$/m),
+  ],
+  [
+    "run -q --virtio-transport mmio-legacy --rng virtio",
+    0,
+    ({ stdout }) => expect(stdout).toMatch(/^virtio: slot 0: device 4, version 1, INTID 36$/m),
+  ],
   ["run -q --params exit=7 hello", 7, says("bootargs", "console=ttyS0 root=/dev/vda rw  exit=7")],
   [
     "run -q --kaslr-seed 0x5eed5eed01020304 --dump-dtb m.dtb hello",
@@ -103,8 +116,15 @@ describe("run", () => {
 const RIM_OTHER = [
   ...["-c 2", "-m 128", "-i initrd.cpio", "-p exit=7", "--nodefaults", "--kaslr-seed 5", "--measurement-algo sha512"],
   ...["--cpus 3", "--mem 96", "--initrd kernel.bin", "--params exit=8"],
+  ...["-d disk.img", "-d disk.img --rng", "--disk disk.img --disk data.img,ro --rng", "--console virtio"],
 ];
-const RIM_SAME = ["hello --realm", "--kernel hello", "-k ./kernel.bin", "hello --realm-pv me"];
+const RIM_SAME = [
+  "hello --realm",
+  "--kernel hello",
+  "-k ./kernel.bin",
+  "hello --realm-pv me",
+  "hello --virtio-transport mmio-legacy",
+];
 
 describe("measure", () => {
   const rim = async (options: string) => {
