@@ -8,6 +8,7 @@ import { type Box, type Guest, type GuestOptions, makeReport, type StampedTraceE
 import { describe, expect, test } from "vitest";
 import { makeBox, makeGuest, runToEnd, small } from "../support/box.js";
 import { findPattern } from "../support/memory.js";
+import { tracedRun } from "../support/run.js";
 
 const worlds = [
   ["a realm", true],
@@ -143,6 +144,18 @@ describe.each(worlds)("as %s", (_, realm) => {
     expect(bytesOf(1n)).toBe(bytesOf(1n));
     expect(bytesOf(1n)).not.toBe(bytesOf(2n));
   });
+});
+
+test.each(worlds)("two runs as %s are one run", (_, realm) => {
+  const once = () => {
+    const disk = new MemoryDisk(1 << 20);
+    const config = { ...small("virtio"), realm, disks: [disk], rng: true, console: "virtio" } as const;
+    const { lines, guest, box } = tracedRun(config);
+    return { lines, console: guest.console, now: box.machine.now, disk: Buffer.from(disk.bytes).toString("base64") };
+  };
+  const first = once();
+  expect(first.lines.some((line) => line.includes("driver ready"))).toBe(true);
+  expect(once()).toEqual(first);
 });
 
 test("an error of the disk is the guest's I/O error", () => {

@@ -5,6 +5,7 @@ import { machineTree } from "./fdt/machine-tree.js";
 import { arm64Image } from "./loader/test-images.oracle.js";
 import { MiB } from "./memory-map.js";
 import { patternImage, VECTORS } from "./realm/kvmtool-vectors.oracle.js";
+import { MemoryDisk } from "./virtio/disk.js";
 
 const contentOf = (config: VmConfig): MachineContent => {
   const result = machineContent(config);
@@ -52,6 +53,44 @@ describe("defaults", () => {
   test("the personalization value is padded", () => {
     const content = contentOf({ kernel, realm: true, personalizationValue: Uint8Array.of(1, 2) });
     expect([...content.personalizationValue]).toEqual([1, 2, ...Array(62).fill(0)]);
+  });
+});
+
+describe("virtio devices", () => {
+  const kernel = arm64Image();
+  const disk = new MemoryDisk(512);
+  const kinds = (config: Partial<VmConfig>) => contentOf({ kernel, ...config }).virtio.map(({ kind }) => kind);
+  test("none without options; else console, disks, entropy", () => {
+    expect(kinds({})).toEqual([]);
+    expect(kinds({ console: "serial" })).toEqual([]);
+    const content = contentOf({ kernel, disks: [disk, disk], rng: true, console: "virtio" });
+    expect(content.virtio.map(({ kind }) => kind)).toEqual(["console", "block", "block", "rng"]);
+    expect([content.virtioTransport, content.console]).toEqual(["mmio", "virtio"]);
+  });
+  test("the device tree holds as many slots", () => {
+    const nodes = (config: Partial<VmConfig>) =>
+      Buffer.from(contentOf({ kernel, ...config }).deviceTree)
+        .toString("latin1")
+        .match(/virtio@[0-9a-f]+/g);
+    expect(nodes({})).toBeNull();
+    expect(nodes({ disks: [disk], rng: true, console: "virtio" })).toEqual([
+      "virtio@3000000",
+      "virtio@3000200",
+      "virtio@3000400",
+    ]);
+  });
+  test("five disks are too many", () => {
+    expect(machineContent({ kernel, disks: [disk, disk, disk, disk, disk] })).toMatchObject({
+      ok: false,
+      error: { kind: "too-many-disks" },
+    });
+  });
+  test("the virtio console is hvc0", () => {
+    expect(commandLine({ console: "virtio", params: "quiet" })).toEqual({
+      ok: true,
+      value: " console=hvc0 root=/dev/vda rw  quiet",
+    });
+    expect(commandLine({ console: "virtio", nodefaults: true })).toEqual({ ok: true, value: undefined });
   });
 });
 
