@@ -204,7 +204,6 @@ interface Lock {
 function takeLock({ path, readOnly }: DiskSpec, { dev, ino }: Stats): Lock | undefined {
   const folder = join(tmpdir(), `realmbox-locks-${process.getuid?.() ?? 0}`);
   const file = join(folder, `${dev}-${ino}`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (let attempts = 0; attempts < 3; attempts++) {
     const owner = ownerOf(file);
     if (owner !== undefined) throw inUse(path, owner);
@@ -212,6 +211,7 @@ function takeLock({ path, readOnly }: DiskSpec, { dev, ino }: Stats): Lock | und
     // Linked when it is complete: nobody sees a lock without its owner.
     const mine = `${file}.${process.pid}`;
     const error = attempt(() => {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
       writeFileSync(mine, identityOf(process.pid));
       linkSync(mine, file);
       return undefined;

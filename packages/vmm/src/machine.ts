@@ -154,7 +154,7 @@ export class VirtualMachine {
       realm: content.realm,
       consoleOutput: options.consoleOutput,
       consoleInput: input,
-      random: options.random ?? ((into) => into.fill(0)),
+      random: options.random,
       trace: options.trace,
     });
     const devices = [...this.#uarts, this.#rtc, ...this.#virtio.transports, new EmptyPciEcam()];

@@ -108,6 +108,10 @@ export class VirtioConsole implements VirtioDevice, ConsoleReceiver {
     this.#link?.serveNow(QUEUE.RECEIVE);
   }
 
+  reset(): void {
+    this.#buffers = 0;
+  }
+
   serve(queue: Virtqueue): boolean {
     return queue.index === QUEUE.TRANSMIT ? this.#transmit(queue) : this.#receive(queue);
   }

@@ -20,6 +20,8 @@ export interface VirtioDevice {
    * is called again soon.
    */
   serve(queue: Virtqueue, driver: DriverFeatures): boolean;
+  /** The driver has reset the device. */
+  reset?(): void;
 }
 
 /** The features that the driver accepted. */

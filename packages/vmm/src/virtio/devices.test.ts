@@ -289,6 +289,14 @@ describe("console", () => {
     give();
     expect(device.wantsInput).toBe(true);
   });
+  test("another driver may have fewer buffers", () => {
+    const { guest, driver, device } = setUp();
+    for (let i = 0; i < 3; i++) driver.send([{ address: DATA, length: 8, write: true }], RX);
+    const other = new TestDriver(guest, { queues: 2, size: 8 });
+    expect([device.receiving, device.wantsInput]).toEqual([false, false]);
+    other.send([{ address: DATA, length: 8, write: true }], RX);
+    expect([device.receiving, device.wantsInput]).toEqual([true, true]);
+  });
   test("80 × 24 at first; sizes stay in their 16 bits", () => {
     const { guest, device } = setUp();
     expect([guest.read(MMIO.CONFIG), guest.read(MMIO.CONFIG + 4)]).toEqual([80 | (24 << 16), 1]);

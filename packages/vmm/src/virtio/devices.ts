@@ -4,7 +4,7 @@
  *
  * Order of the devices, which decides slots and interrupts: console, disks as on the command line, entropy.
  */
-import { KVM_ARM_IRQ_TYPE_SPI, KVM_IRQ_LINE_FIELD, type Trace } from "@realmbox/abi";
+import { invariant, KVM_ARM_IRQ_TYPE_SPI, KVM_IRQ_LINE_FIELD, type Trace } from "@realmbox/abi";
 import type { Process, Vm } from "@realmbox/host";
 import type { ConsoleInput } from "../devices/console.js";
 import { GuestRam, type GuestRamOptions, type GuestRamState } from "../guest-ram.js";
@@ -28,7 +28,7 @@ export interface VirtioDevicesOptions extends GuestRamOptions {
   readonly consoleOutput: (byte: number) => void;
   readonly consoleInput: ConsoleInput;
   /** Fills an array with the entropy device's bytes. */
-  readonly random: (into: Uint8Array) => void;
+  readonly random: ((into: Uint8Array) => void) | undefined;
   readonly trace?: Trace | undefined;
 }
 
@@ -124,6 +124,7 @@ function makeDevice(config: VirtioDeviceConfig, slot: number, options: VirtioDev
       return new VirtioBlock(config.disk, disks.length);
     }
     case "rng":
+      invariant(options.random !== undefined, "an entropy device has a source", slot);
       return new VirtioEntropy(options.random);
   }
 }

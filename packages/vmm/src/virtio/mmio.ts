@@ -357,6 +357,7 @@ export class VirtioMmio implements MmioDevice, VirtioLink {
     this.#status = 0;
     this.#interruptStatus = 0;
     this.#forgetDue();
+    this.device.reset?.();
   }
 
   /** The driver says that a queue has something, or may have. */
