@@ -93,6 +93,7 @@ bool virtio_init(void) {
     if (get(device, MAGIC) != MAGIC_VALUE) return false;
     device->version = get(device, VERSION);
     device->id = get(device, DEVICE_ID);
+    if (device->id == 0) continue; /* nothing in the slot */
     for (uint32_t q = 0; q < VIRTIO_QUEUES; q++) device->queues[q].memory = virtio_share(QUEUE_PAGES);
     enable_interrupt(device->intid);
   }

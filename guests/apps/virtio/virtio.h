@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum { VIRTIO_BLOCK = 2, VIRTIO_CONSOLE = 3, VIRTIO_RNG = 4 };
-enum { VIRTIO_SLOTS = 8, VIRTIO_QUEUES = 2, VIRTIO_QUEUE_SIZE = 16 };
+enum { VIRTIO_SLOTS = 32, VIRTIO_QUEUES = 2, VIRTIO_QUEUE_SIZE = 16 };
 
 /* Feature bits. */
 #define F_INDIRECT_DESC (1ull << 28)
