@@ -65,9 +65,7 @@ const childOf = (pid: number): number =>
 const delay = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const median = (list: readonly number[]) => [...list].sort((a, b) => a - b)[list.length >> 1]!;
 
-if (!hasPty) console.warn("no python3 with pty: the terminal is not tested");
-
-describe.skipIf(!hasPty)("on a terminal", () => {
+describe.skipIf(!hasPty)(`on a terminal${hasPty ? "" : " (skipped: no python3 with pseudo-terminals)"}`, () => {
   test("keys go to the guest, Ctrl-c too; the modes come back at its end", async () => {
     const pty = await echo(["-q"], "exit=9");
     expect(await pty.modes()).toEqual(RAW);
@@ -151,6 +149,23 @@ describe.skipIf(!hasPty)("on a terminal", () => {
     const pty = start(["sh", "-c", `set -m; "${process.execPath}" "${command}" run -q hello & wait; echo done`]);
     await pty.sees("done");
     expect(pty.output).toContain("Hello from a realmbox guest");
+  });
+
+  test("a terminal that does not control the process is one all the same", async () => {
+    const pty = start(["setsid", "--wait", process.execPath, command, "run", "-q", "-p", "exit=3", "echo"]);
+    await pty.sees("echo: ready");
+    await latency(pty, "typed");
+    pty.send("\x04");
+    expect(await pty.exit()).toBe(3);
+    expect(await pty.modes()).toEqual(COOKED);
+  });
+
+  test("a second signal ends a process at once that is still busy with the first", async () => {
+    const pty = await echo([]);
+    pty.kill("SIGTERM");
+    pty.kill("SIGTERM");
+    expect([143, -15]).toContain(await pty.exit());
+    expect(await pty.modes()).toEqual(COOKED);
   });
 
   test("with the console in a pipe, the terminal is the guest's once it wants input", async () => {

@@ -77,7 +77,8 @@ function isInBackground(): boolean {
       .replace(/^.*\) /, "")
       .split(" ");
     const [, , group, , , foreground] = fields;
-    return group !== foreground;
+    // -1: it has no controlling terminal, so nobody stops it.
+    return foreground !== "-1" && group !== foreground;
   } catch {
     return false; // no Linux: hope for the best, as others do
   }
