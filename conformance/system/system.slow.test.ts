@@ -6,6 +6,7 @@
  */
 import { describe, expect, test } from "vitest";
 import type { Case } from "./case.js";
+import { debugCases } from "./cases/debug.js";
 import { el2Cases } from "./cases/el2.js";
 import { exceptionCases } from "./cases/exceptions.js";
 import { instructionCases } from "./cases/instructions.js";
@@ -33,6 +34,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   "Secure state": secureCases,
   "address translation instructions": translateCases,
   exceptions: exceptionCases,
+  "self-hosted debug": debugCases,
   syndromes: syndromeCases,
   "system registers": registerCases,
   "system instructions": instructionCases,

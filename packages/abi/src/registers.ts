@@ -38,7 +38,7 @@ export const EC = {
   SP_ALIGNMENT: 0x26,
   FP_EXCEPTION64: 0x2c,
   SERROR: 0x2f,
-  BREAKPOINT_LOWER: 0x30,
+  BREAKPOINT_LOWER: 0x30, // this and the next two: from the same EL one more
   SOFTWARE_STEP_LOWER: 0x32,
   WATCHPOINT_LOWER: 0x34,
   BRK64: 0x3c,
@@ -71,6 +71,7 @@ export const FSC = {
   EXTERNAL: 0x10,
   EXTERNAL_ON_WALK: 0x14, // plus level; level -1 is 0x13
   ALIGNMENT: 0x21,
+  DEBUG: 0x22, // of breakpoint, software step and watchpoint exceptions
   GPF_ON_WALK: 0x24, // plus level; level -1 is 0x23
   GPF: 0x28,
   ADDRESS_SIZE_LEVEL_M1: 0x29,

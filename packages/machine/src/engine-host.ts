@@ -5,6 +5,9 @@
 import { EC } from "@realmbox/abi";
 import { Access, type EngineHost } from "./cpu/engine.js";
 import { PE_STATE_SIZE, R } from "./cpu/state.js";
+import { debugEnabled } from "./debug/enabled.js";
+import { takeBreakpoint, takeWatchpointOf } from "./debug/exceptions.js";
+import type { WatchedAccess, Watches } from "./debug/watches.js";
 import { defaultTarget, FAR_WORD, makeEsr, takeSync } from "./exceptions.js";
 import type { Fault } from "./fault.js";
 import type { Machine } from "./machine.js";
@@ -27,6 +30,8 @@ export class MachineHost implements EngineHost {
   private readonly machine: Machine;
   private readonly mmu: Mmu;
   private readonly base: number;
+  /** The engine runs one instruction: then it may begin in a page with a breakpoint. */
+  single = false;
 
   constructor(machine: Machine) {
     this.machine = machine;
@@ -47,7 +52,7 @@ export class MachineHost implements EngineHost {
     if (known !== 0) return known;
     let fault = mmu.access(pe, context, lo, hi, Permission.EXECUTE, false);
     if (!fault && mmu.host === 0) fault = this.external();
-    if (!fault) return mmu.host;
+    if (!fault) return context.watches ? this.checkBreakpoints(pe, context.watches, lo, hi) : mmu.host;
     takeAbort(pe, fault, { lo, hi, fetch: true, write: false, insn: 0, flags: 0 });
     return 0;
   }
@@ -64,6 +69,8 @@ export class MachineHost implements EngineHost {
       const known = mmu.probe(context.read, lo, hi);
       if (known !== 0) return known;
       const fault = mmu.access(pe, context, lo, hi, Permission.READ, unaligned);
+      const watched = { lo, hi, tagged: vaHi | 0, size, read: true, write: false };
+      if (context.watches && this.isWatched(pe, context.watches, fault, watched)) return 0;
       if (fault) return this.abort(pe, fault, lo, vaHi | 0, access, insn, false);
       if (mmu.host !== 0) return mmu.host;
       this.deviceRead(pe, mmu.walker.pa, size, base + SCRATCH_OFFSET, insn);
@@ -84,6 +91,8 @@ export class MachineHost implements EngineHost {
       let host = mmu.probe(context.write, lo, hi);
       if (host === 0) {
         const fault = mmu.access(pe, context, lo, hi, Permission.WRITE, (access & Access.UNALIGNED) !== 0);
+        const watched = { lo, hi, tagged: vaHi | 0, size, read: false, write: true };
+        if (context.watches && this.isWatched(pe, context.watches, fault, watched)) return 0;
         if (fault) return this.abort(pe, fault, lo, vaHi | 0, access, insn, true);
         host = mmu.host;
       }
@@ -94,7 +103,7 @@ export class MachineHost implements EngineHost {
     return this.storeAcross(pe, context, { lo, hi, tagged: vaHi | 0, size, access, insn });
   }
 
-  modify(base: number, vaLo: number, vaHi: number, _size: number, access: number, insn: number): number {
+  modify(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number {
     const pe = this.pe(base);
     const lo = vaLo | 0;
     const { mmu } = this;
@@ -103,13 +112,12 @@ export class MachineHost implements EngineHost {
     const context = this.begin(pe, lo, vaHi | 0, access, insn, !atomic);
     if (!context) return 0;
     const hi = mmu.untag(context, vaHi | 0);
-    if (atomic) {
-      // WnR of an atomic says whether the write alone was refused.
-      const fault = mmu.access(pe, context, lo, hi, Permission.READ, false);
-      if (fault) return this.abort(pe, fault, lo, vaHi | 0, access, insn, false);
-    }
-    const fault = mmu.access(pe, context, lo, hi, Permission.WRITE, false);
-    if (fault) return this.abort(pe, fault, lo, vaHi | 0, access, insn, true);
+    // WnR of an atomic says whether the write alone was refused.
+    const unread = atomic ? mmu.access(pe, context, lo, hi, Permission.READ, false) : undefined;
+    const fault = unread ?? mmu.access(pe, context, lo, hi, Permission.WRITE, false);
+    const watched = { lo, hi, tagged: vaHi | 0, size, read: atomic, write: true };
+    if (context.watches && this.isWatched(pe, context.watches, fault, watched)) return 0;
+    if (fault) return this.abort(pe, fault, lo, vaHi | 0, access, insn, unread === undefined);
     if (mmu.host === 0) return this.abort(pe, UNSUPPORTED_ATOMIC, lo, vaHi | 0, access, insn, !atomic);
     return mmu.host;
   }
@@ -165,6 +173,25 @@ export class MachineHost implements EngineHost {
     return 0;
   }
 
+  /** The instruction at PC was translated to `mmu.host`: its address unless it breaks; or leaves to run it alone. */
+  private checkBreakpoints(pe: Processor, watches: Watches, lo: number, hi: number): number {
+    if (!watches.breaksIn(lo, hi)) return this.mmu.host;
+    if (watches.breaksAt(lo, hi) && debugEnabled(pe.w)) {
+      takeBreakpoint(pe);
+      this.leaveIfNative(pe);
+      return 0;
+    }
+    if (!this.single) pe.w[ATTENTION_LO] = 1;
+    return this.mmu.host;
+  }
+
+  /** Takes the Watchpoint exception of an access whose translation may have met a fault. */
+  private isWatched(pe: Processor, watches: Watches, fault: Fault | undefined, access: WatchedAccess): boolean {
+    if (!takeWatchpointOf(pe, watches, fault, access)) return false;
+    this.leaveIfNative(pe);
+    return true;
+  }
+
   private leaveIfNative(pe: Processor): void {
     if (pe.firmware) pe.w[ATTENTION_LO] = 1;
   }
@@ -182,6 +209,8 @@ export class MachineHost implements EngineHost {
     const head = PAGE - (access.lo & PAGE_MASK);
     for (const part of partsOf(access, head)) {
       const fault = mmu.access(pe, context, part.lo, part.hi, Permission.READ, isUnaligned(access));
+      if (context.watches && this.isWatched(pe, context.watches, fault, { ...part, read: true, write: false }))
+        return 0;
       if (fault) return this.abort(pe, fault, part.lo, part.tagged, access.access, access.insn, false);
       if (mmu.host === 0) this.deviceRead(pe, mmu.walker.pa, part.size, scratch + part.offset, access.insn);
       else machine.memory.u8.copyWithin(scratch + part.offset, mmu.host, mmu.host + part.size);
@@ -197,6 +226,8 @@ export class MachineHost implements EngineHost {
     const places: { host: number; pa: number; offset: number; size: number }[] = [];
     for (const part of partsOf(access, head)) {
       const fault = mmu.access(pe, context, part.lo, part.hi, Permission.WRITE, isUnaligned(access));
+      if (context.watches && this.isWatched(pe, context.watches, fault, { ...part, read: false, write: true }))
+        return 0;
       if (fault) return this.abort(pe, fault, part.lo, part.tagged, access.access, access.insn, true);
       places.push({ host: mmu.host, pa: mmu.walker.pa, offset: part.offset, size: part.size });
     }

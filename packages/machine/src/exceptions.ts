@@ -2,29 +2,20 @@
  * Exception entry and return, and which interrupt is taken where. Only AArch64; Root is the state of EL3.
  * DDI 0487, "Exception entry", "Exception return", "Illegal return events", "Routing of asynchronous exceptions".
  *
- * @spec DDI 0487, "Exceptions": partial: no software step, no debug exceptions, no physical SError
+ * @spec DDI 0487, "Exceptions": partial: no physical SError
  */
 import { EC, SecurityState } from "@realmbox/abi";
 import { R } from "./cpu/state.js";
+import { advanceStep, isStepActive, stepAfterReturn } from "./debug/enabled.js";
+import { takeStep } from "./debug/exceptions.js";
 import { Line } from "./irq.js";
+import { el2Enabled, hcrHi, hcrLo, lowerState } from "./lower-state.js";
 import type { Processor } from "./processor.js";
 import { packFlags, setFlags, setPstate } from "./pstate.js";
 import type { SlotEvent } from "./slot.js";
-import {
-  EVENT_LO,
-  EXCL_HOST_LO,
-  HCR,
-  HCR_H,
-  HCR_HI,
-  HCR_LO,
-  PC_LO,
-  PSTATE,
-  PSTATE_LO,
-  SCR,
-  SCR_H,
-  SCR_HI,
-  SCR_LO,
-} from "./words.js";
+import { EVENT_LO, EXCL_HOST_LO, HCR, HCR_H, HCR_HI, HCR_LO, PC_LO, PSTATE, PSTATE_LO, SCR, SCR_LO } from "./words.js";
+
+export { el2Enabled, hcrHi, hcrLo, lowerState } from "./lower-state.js";
 
 export type TargetEl = 1 | 2 | 3;
 
@@ -62,8 +53,8 @@ const SCTLR_SPAN = 1 << 23;
 
 /** PSTATE fields that an exception entry leaves alone (DIT, SSBS) and that exist on this machine. */
 const KEPT = PSTATE.PAN | (1 << 24) | (1 << 12);
-/** PSTATE fields that an exception return takes from SPSR, but for M and NZCV. */
-const RESTORED = PSTATE.DAIF | PSTATE.IL | PSTATE.SS | PSTATE.PAN | (1 << 24) | (1 << 12);
+/** PSTATE fields that an exception return takes from SPSR, but for M, SS and NZCV. */
+const RESTORED = PSTATE.DAIF | PSTATE.IL | PSTATE.PAN | (1 << 24) | (1 << 12);
 
 const exceptionEvents = (lower: boolean): readonly SlotEvent[] =>
   (["sync", "irq", "fiq", "serror"] as const).map((vector) => ({ kind: "exception", vector, lower }));
@@ -71,14 +62,6 @@ const EVENTS_LOWER = exceptionEvents(true);
 const EVENTS_SAME = exceptionEvents(false);
 const EVENT_START: SlotEvent = { kind: "start" };
 const EVENT_RETURN: SlotEvent = { kind: "return" };
-
-/** HCR_EL2 as it takes effect: zero but for RW when EL2 is not enabled in the current Security state. */
-export const el2Enabled = (w: Int32Array): boolean => (w[SCR_LO]! & (SCR.NS | SCR.EEL2)) !== 0;
-export const hcrLo = (w: Int32Array): number => (el2Enabled(w) ? w[HCR_LO]! : 0);
-export const hcrHi = (w: Int32Array): number => (el2Enabled(w) ? w[HCR_HI]! : 0);
-
-/** The Security state of EL2 and below, from SCR_EL3; 2 is the reserved combination. */
-export const lowerState = (w: Int32Array): number => (w[SCR_LO]! & SCR.NS) | ((w[SCR_HI]! & SCR_H.NSE) !== 0 ? 2 : 0);
 
 /**
  * Takes an exception to `target`: SPSR, ELR, ESR (unless an interrupt), PSTATE and PC. The return address is PC, or the
@@ -129,6 +112,7 @@ export function takeSync(pe: Processor, target: TargetEl, esr: number): void {
 
 /** A synchronous exception that returns to the next instruction: SVC, HVC, SMC. */
 export function takeCall(pe: Processor, target: TargetEl, esr: number): void {
+  advanceStep(pe.w);
   pe.countSync(esr >>> 26);
   enterException(pe, target, Vector.SYNC, esr, 4);
 }
@@ -165,7 +149,8 @@ export function exceptionReturn(pe: Processor): void {
   const mode = legalMode(pe, spsr, el);
   const illegal = mode < 0;
   const kept = illegal ? (w[PSTATE_LO]! & 0xf) | PSTATE.IL : mode;
-  setPstate(w, kept | (spsr & RESTORED));
+  const step = stepAfterReturn(w, (kept >> 2) & 3, spsr);
+  setPstate(w, kept | (spsr & RESTORED) | step);
   setFlags(w, spsr);
   w[PC_LO] = w[ELR[el]!]!;
   w[PC_LO + 1] = w[ELR[el]! + 1]!;
@@ -175,8 +160,10 @@ export function exceptionReturn(pe: Processor): void {
   pe.charge();
   if (el === 1) pe.guestLevelChanged();
   else pe.levelChanged();
-  // Nothing can come between: the next instruction of an illegal state is an exception itself.
-  if ((w[PSTATE_LO]! & PSTATE.IL) !== 0) takeSync(pe, defaultTarget(pe), makeEsr(EC.ILLEGAL_STATE, 0));
+  if ((w[PSTATE_LO]! & PSTATE.IL) === 0) return;
+  // The next instruction of an illegal state is an exception itself; only a pending software step has priority.
+  if (step === 0 && isStepActive(w)) takeStep(pe, false, false);
+  else takeSync(pe, defaultTarget(pe), makeEsr(EC.ILLEGAL_STATE, 0));
 }
 
 /** The interrupt that is taken now, or 0: the target EL in bits 1:0, virtual in bit 2, its vector above. */

@@ -16,6 +16,8 @@ import { type MutableCounters, makeCounters } from "./counters.js";
 import type { Engine } from "./cpu/engine.js";
 import { createInterpreter, generateInterpreter } from "./cpu/index.js";
 import { R } from "./cpu/state.js";
+import { isStepActive, MDSCR, MDSCR_LO } from "./debug/enabled.js";
+import { isLoadExclusive, takeStep } from "./debug/exceptions.js";
 import { PL011_SIZE, Pl011 } from "./devices/pl011.js";
 import { MachineHost } from "./engine-host.js";
 import {
@@ -45,7 +47,7 @@ import { restoreMachine, saveMachine } from "./snapshot.js";
 import { SystemRegisters } from "./sysreg/system-registers.js";
 import { GenericTimers } from "./timers.js";
 import { TraceBus } from "./trace.js";
-import { ATTENTION_LO, EVENT_LO, EXCL_HOST_LO } from "./words.js";
+import { ATTENTION_LO, BUDGET_LO, EVENT_LO, EXCL_HOST_LO, PC_LO, PSTATE, PSTATE_LO } from "./words.js";
 
 /** Clock counts that a PE runs before the next one's turn. */
 const SLICE = 10_000;
@@ -116,6 +118,7 @@ export class Machine {
   /** What the host clock showed when the machine's was 0. */
   private hostZero = 0;
   private engine: Engine | undefined;
+  private readonly host: MachineHost;
   /** Native firmware by Security state times four plus EL. */
   private readonly firmware = new Array<Firmware | undefined>(16).fill(undefined);
   private readonly protections = new Map<string, GranuleProtection>();
@@ -140,6 +143,7 @@ export class Machine {
       hasMonitor: () => this.firmware[ROOT_LEVEL] !== undefined,
     });
     this.mmu = new Mmu(this);
+    this.host = new MachineHost(this);
     this.systemRegisters = new SystemRegisters(this);
     this.random = new RandomNumbers(seed);
     this.pes = Array.from({ length: board.peCount }, (_, index) => new Processor(this, index));
@@ -492,15 +496,52 @@ export class Machine {
   }
 
   private runEmulated(pe: Processor, budget: number): void {
+    if ((pe.w[MDSCR_LO]! & (MDSCR.SS | MDSCR.MDE)) !== 0 && this.runDebugged(pe)) return;
     pe.grant(budget);
     pe.w[ATTENTION_LO] = 0;
+    this.engineOrNew.run(pe.base);
+    pe.account();
+  }
+
+  /**
+   * While software step is active, and in a page with a breakpoint: one instruction, or the step exception before or after
+   * it. False when neither is so. Nothing about it outlives the call but PSTATE.SS.
+   */
+  private runDebugged(pe: Processor): boolean {
+    const { w } = pe;
+    const isStepping = isStepActive(w);
+    if (isStepping && (w[PSTATE_LO]! & PSTATE.SS) === 0) {
+      takeStep(pe, false, false);
+      return true;
+    }
+    if (!isStepping && !this.mmu.isNearBreakpoint(pe)) return false;
+    pe.grant(1);
+    w[ATTENTION_LO] = 0;
+    const engine = this.engineOrNew;
+    const { host } = this;
+    host.single = true;
+    const at = (w[PC_LO]! & 3) === 0 ? host.fetch(pe.base) : NOWHERE;
+    if (at !== 0) {
+      const isExclusive = at !== NOWHERE && isLoadExclusive(this.memory.i32[at >>> 2]!);
+      engine.run(pe.base);
+      // An exception has cleared PSTATE.SS: then there is nothing to advance.
+      if (isStepping && w[BUDGET_LO] === 0 && (w[PSTATE_LO]! & PSTATE.SS) !== 0) {
+        w[PSTATE_LO] = w[PSTATE_LO]! & ~PSTATE.SS;
+        if (isStepActive(w)) takeStep(pe, true, isExclusive);
+      }
+    }
+    host.single = false;
+    pe.account();
+    return true;
+  }
+
+  private get engineOrNew(): Engine {
     this.engine ??= createInterpreter({
       memory: this.memory.memory,
-      host: new MachineHost(this),
+      host: this.host,
       module: this.engineBytes ?? generatedOnce(),
     });
-    this.engine.run(pe.base);
-    pe.account();
+    return this.engine;
   }
 
   /** Brings the timers' outputs up to date when their time has come or their registers have changed. */
@@ -519,6 +560,9 @@ export class Machine {
     pe.deadline = deadline < Number.MAX_SAFE_INTEGER ? deadline : Number.POSITIVE_INFINITY;
   }
 }
+
+/** No host address: the instruction at PC was not fetched. */
+const NOWHERE = -1;
 
 let generated: Uint8Array | undefined;
 /** The interpreter as generated here: once for all machines of a process. */

@@ -8,6 +8,7 @@
  */
 import { Access, DC_ZVA_BYTES, HostReply } from "./cpu/engine.js";
 import { R } from "./cpu/state.js";
+import { takeWatchpointOf } from "./debug/exceptions.js";
 import { el2Enabled, hcrLo, lowerState, takeSync, takeUndefined } from "./exceptions.js";
 import type { Machine } from "./machine.js";
 import { addressTranslate } from "./mmu/address-translate.js";
@@ -43,19 +44,30 @@ const operandHi = (pe: Processor, insn: number): number => {
   return rt === 31 ? 0 : pe.w[(R.X0 + rt) * 2 + 1]!;
 };
 
-/** DC by address: the address translates; `need` is what its permission fault asks for. */
+/**
+ * DC by address: the address translates; `need` is what its permission fault asks for. `watched`: watchpoints see a store
+ * of the whole line; of the others they see nothing.
+ */
 const cacheByVa =
-  (need: (el: number) => number): Handler =>
+  (need: (el: number) => number, watched = false): Handler =>
   (machine, pe, insn) => {
     const { mmu } = machine;
     const lo = operandLo(pe, insn);
     const hi = operandHi(pe, insn);
     const context = mmu.current(pe);
-    const fault = mmu.translateOnly(pe, context, lo, mmu.untag(context, hi), need(pe.el));
+    const untagged = mmu.untag(context, hi);
+    const fault = mmu.translateOnly(pe, context, lo, untagged, need(pe.el));
+    if (watched && context.watches) {
+      const line = { lo: lo & ~(CACHE_LINE - 1), hi: untagged, tagged: hi, size: CACHE_LINE, read: false, write: true };
+      if (takeWatchpointOf(pe, context.watches, fault, { ...line, maintenance: true })) return HostReply.JUMP;
+    }
     if (!fault) return HostReply.NEXT;
     takeAbort(pe, fault, { lo, hi, fetch: false, write: true, insn, flags: Access.MAINTENANCE });
     return HostReply.JUMP;
   };
+
+/** CTR_EL0.DminLine. */
+const CACHE_LINE = 64;
 
 const el0Read = (el: number): number => (el === 0 ? Permission.READ : 0);
 
@@ -69,7 +81,12 @@ const zeroByVa: Handler = (machine, pe, insn) => {
   let host = context.alignAlways ? 0 : mmu.probe(context.write, at, hi);
   if (host === 0) {
     // `unaligned`: what makes an access to Device memory fault.
-    const fault = mmu.access(pe, context, at, mmu.untag(context, hi), Permission.WRITE, true);
+    const untagged = mmu.untag(context, hi);
+    const fault = mmu.access(pe, context, at, untagged, Permission.WRITE, true);
+    if (context.watches) {
+      const block = { lo: at, hi: untagged, tagged: hi, size: DC_ZVA_BYTES, read: false, write: true };
+      if (takeWatchpointOf(pe, context.watches, fault, block)) return HostReply.JUMP;
+    }
     if (fault) {
       takeAbort(pe, fault, { lo, hi, fetch: false, write: true, insn, flags: Access.MAINTENANCE });
       return HostReply.JUMP;
@@ -86,7 +103,7 @@ const cacheRows: readonly SysRow[] = [
   { name: "IC IALLUIS", at: [0, 7, 1, 0], el: 1, rules: [tpu], run: nothing },
   { name: "IC IALLU", at: [0, 7, 5, 0], el: 1, rules: [tpu], run: nothing },
   { name: "IC IVAU", at: [3, 7, 5, 1], el: 0, rules: [el0Cache, tpu], run: nothing },
-  { name: "DC IVAC", at: [0, 7, 6, 1], el: 1, rules: [tpcp], run: cacheByVa(() => Permission.WRITE) },
+  { name: "DC IVAC", at: [0, 7, 6, 1], el: 1, rules: [tpcp], run: cacheByVa(() => Permission.WRITE, true) },
   { name: "DC ISW", at: [0, 7, 6, 2], el: 1, rules: [tsw], run: nothing },
   { name: "DC CSW", at: [0, 7, 10, 2], el: 1, rules: [tsw], run: nothing },
   { name: "DC CISW", at: [0, 7, 14, 2], el: 1, rules: [tsw], run: nothing },

@@ -8,7 +8,7 @@
 import { EC } from "@realmbox/abi";
 import { rowOf } from "./cpu/disassemble.js";
 import { HostReply } from "./cpu/engine.js";
-import { R } from "./cpu/state.js";
+import { debugTarget, isStepActive } from "./debug/enabled.js";
 import {
   defaultTarget,
   el2Enabled,
@@ -67,8 +67,8 @@ function eret(machine: Machine, pe: Processor): number {
   exceptionReturn(pe);
   if (fromEl3) machine.reports.smcReturn(pe);
   if (pe.firmware) return HostReply.LEAVE;
-  // An ERET may unmask an interrupt, or come to an EL where it is not masked.
-  return isInterruptDue(pe, machine.gic.lines(pe)) ? HostReply.LEAVE : HostReply.JUMP;
+  // An ERET may unmask an interrupt, or come to an EL where it is not masked, or to one that is stepped.
+  return isInterruptDue(pe, machine.gic.lines(pe)) || isStepActive(pe.w) ? HostReply.LEAVE : HostReply.JUMP;
 }
 
 function generateException(machine: Machine, pe: Processor, insn: number): number {
@@ -92,13 +92,8 @@ function generateException(machine: Machine, pe: Processor, insn: number): numbe
   }
 }
 
-const MDCR_TDE = 1n << 8n;
-
-/** BRK goes to EL2 from below when debug exceptions are routed there. */
-function breakTarget(pe: Processor): 1 | 2 | 3 {
-  const routed = pe.el < 2 && el2Enabled(pe.w) && (pe.r[R.MDCR_EL2]! & MDCR_TDE) !== 0n;
-  return routed ? 2 : defaultTarget(pe);
-}
+/** BRK goes to EL2 from below when debug exceptions are routed there; nothing disables it. */
+const breakTarget = (pe: Processor): 1 | 2 | 3 => (pe.el < 2 ? debugTarget(pe.w) : (pe.el as 2 | 3));
 
 /** HVC: to EL2, or at EL3 to EL3. UNDEFINED at EL0, without SCR_EL3.HCE, and in Secure state without EL2. */
 function hvc(pe: Processor, imm: number): number {
@@ -171,6 +166,8 @@ function wfi(machine: Machine, pe: Processor): number {
     takeSync(pe, trap, makeEsr(EC.WFX, WFX_ISS));
     return HostReply.JUMP;
   }
+  // While it is stepped it ends at once, as a WFI may.
+  if (isStepActive(pe.w)) return HostReply.NEXT;
   pe.sleeping = true;
   pe.completeInstruction();
   return HostReply.LEAVE;
@@ -187,6 +184,7 @@ function wfe(pe: Processor): number {
     takeSync(pe, trap, makeEsr(EC.WFX, WFX_ISS | 1));
     return HostReply.JUMP;
   }
+  if (isStepActive(pe.w)) return HostReply.NEXT;
   pe.yielding = true;
   pe.completeInstruction();
   return HostReply.LEAVE;

@@ -96,7 +96,7 @@ const EL1 = [
   "EL1_SPARE3",
 ] as const;
 
-/** Debug registers that are storage; not switched per vCPU by the firmware of design stage A. */
+/** Breakpoints and watchpoints: whoever runs guests with MDSCR_EL1.MDE set switches them as a block. */
 const DEBUG = [...range("DBGBVR", 2), ...range("DBGBCR", 2), ...range("DBGWVR", 2), ...range("DBGWCR", 2)] as const;
 
 /** EL2 registers: the monitor swaps them at a world switch (root-monitor digest, "World switch"). */

@@ -7,7 +7,8 @@
  */
 import { Pas, SecurityState } from "@realmbox/abi";
 import { R } from "../cpu/state.js";
-import { el2Enabled, lowerState } from "../exceptions.js";
+import type { Watches } from "../debug/watches.js";
+import { el2Enabled, lowerState } from "../lower-state.js";
 import type { Processor } from "../processor.js";
 import { HCR, HCR_H, HCR_HI, HCR_LO, PSTATE, PSTATE_LO, SCR, SCR_LO } from "../words.js";
 
@@ -97,6 +98,8 @@ const NO_RANGE: TableRange = {
 
 /** Words of a context's key. */
 export const KEY_WORDS = 22;
+/** Where the key says which breakpoints and watchpoints there are: `Watches.id`, or 0. */
+export const KEY_WATCHES = 20;
 
 /** First word of a key. */
 const keyHead = (regime: Regime, el0: boolean, state: number, pan: boolean): number =>
@@ -207,6 +210,8 @@ export class TranslationContext {
   stage2Ns: Stage2 | undefined;
   /** -1: not by VMID. */
   vmid = -1;
+  /** Breakpoints and watchpoints that may match here: the TLB arrays hold none of their pages. */
+  watches: Watches | undefined;
 
   constructor(tlb: { read: number; write: number; fetch: number }) {
     this.read = tlb.read;

@@ -6,10 +6,12 @@
  * - A TLB entry exists only in a context whose registers gave it, for memory (no device) that is Normal or that the
  *   context never accesses unaligned (`alignAlways`), with the permission of its array (for writes also that of reads),
  *   and with a granule that the GPT allowed; `memory.inTlb` is set for that granule.
+ * - No entry is for a page in which the context's breakpoints (fetches) or watchpoints (reads, writes) lie.
  * - A PE points either at the arrays of its current context or at the empty array, never at stale ones.
  */
 import { invariant } from "@realmbox/abi";
 import { TLB_ENTRIES, TLB_SIZE } from "../cpu/engine.js";
+import { type Watches, WatchTable } from "../debug/watches.js";
 import { hcrHi, hcrLo } from "../exceptions.js";
 import type { Fault } from "../fault.js";
 import { fpTrap } from "../fp-access.js";
@@ -24,6 +26,7 @@ import {
   FP_TRAP_LO,
   HCR,
   HCR_H,
+  PC_LO,
   PSTATE,
   PSTATE_LO,
   SP_CHECK_LO,
@@ -32,7 +35,7 @@ import {
   TLB_WRITE_LO,
   ZVA_TRAP_LO,
 } from "../words.js";
-import { KEY_WORDS, Regime, regimeOf, SCTLR, sctlrOf, TranslationContext, writeKey } from "./context.js";
+import { KEY_WATCHES, KEY_WORDS, Regime, regimeOf, SCTLR, sctlrOf, TranslationContext, writeKey } from "./context.js";
 import { Permission, TableWalker, type WalkOptions } from "./walk.js";
 
 /** Every combination of `need` and `unaligned`, made once: index `need | (unaligned ? 8 : 0)`. */
@@ -72,6 +75,7 @@ export class Mmu {
   private readonly machine: Machine;
   private readonly contexts: readonly PeContexts[];
   private readonly key = new Int32Array(KEY_WORDS);
+  private readonly watchTable = new WatchTable();
   private uses = 0;
 
   constructor(machine: Machine) {
@@ -228,6 +232,8 @@ export class Mmu {
   private fill(context: TranslationContext, lo: number, hi: number, host: number, need: number): void {
     const { walker, memory } = this;
     const { i32 } = memory;
+    const { watches } = context;
+    if (watches && isWatched(watches, lo, hi, need)) return;
     const index = ((lo >>> 12) & (TLB_ENTRIES - 1)) * 4;
     const page = lo & ~0xfff;
     const addend = ((host & ~0xfff) - page) | 0;
@@ -249,6 +255,13 @@ export class Mmu {
     memory.inTlb[memory.pageOfHost(host)] = 1;
     // A TLBI of any address of a stage-1 block must find all entries made from the block.
     if (walker.s1Bits > 12) context.blocks.add(blockOf(lo, hi, walker.s1Bits));
+  }
+
+  /** Whether the PE's next instruction is in a page with a breakpoint. */
+  isNearBreakpoint(pe: Processor): boolean {
+    const context = this.current(pe);
+    const { w } = pe;
+    return context.watches?.breaksIn(w[PC_LO]!, this.untag(context, w[PC_LO + 1]!)) ?? false;
   }
 
   /** Drops everything, on all PEs. */
@@ -310,6 +323,8 @@ export class Mmu {
   private find(pe: Processor, el: number, unprivileged: boolean, pan = true): TranslationContext {
     const { key } = this;
     writeKey(key, pe, el, unprivileged, pan);
+    const watches = this.watchTable.find(pe, el, unprivileged ? 0 : el);
+    if (watches) key[KEY_WATCHES] = watches.id;
     let hash = 0;
     for (let i = 0; i < KEY_WORDS; i++) hash = (Math.imul(hash, 31) + key[i]!) | 0;
     const { pool } = this.contexts[pe.index]!;
@@ -326,6 +341,7 @@ export class Mmu {
     forgetLevels(this.contexts[pe.index]!);
     this.flush(oldest);
     oldest.set(key, hash, this.machine.board.paBits);
+    oldest.watches = watches;
     oldest.lastUse = ++this.uses;
     return oldest;
   }
@@ -335,6 +351,9 @@ export class Mmu {
     this.contextChanged(pe);
   }
 }
+
+const isWatched = (watches: Watches, lo: number, hi: number, need: number): boolean =>
+  (need & Permission.EXECUTE) !== 0 ? watches.breaksIn(lo, hi) : watches.watchesIn(lo, hi);
 
 /** One 2 MiB or 1 GiB region of virtual addresses as a number: even for 2 MiB, odd for 1 GiB. */
 const blockOf = (lo: number, hi: number, bits: number): number => {

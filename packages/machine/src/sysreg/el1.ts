@@ -7,7 +7,7 @@ import type { Processor } from "../processor.js";
 import { isCurrentBank, packFlags, setFlags, setPstate } from "../pstate.js";
 import { HCR, PSTATE, PSTATE_LO, SCR, SCR_LO } from "../words.js";
 import { CTR, DCZID, ID_REGISTERS, MIDR } from "./id.js";
-import { Effect, OK, type Row, type Rule, UNDEFINED } from "./row.js";
+import { Effect, type Encoding, OK, type Row, type Rule, UNDEFINED } from "./row.js";
 import {
   el0Needs,
   fpAccess,
@@ -209,8 +209,33 @@ const random: Row[] = (["RNDR", "RNDRRS"] as const).map((name, op2) => ({
 
 const OSLK = 0x2n;
 
+/** Bits 63:49 of an address register are hardwired to bit 48, bits 1:0 are RES0. */
+const debugAddress = (value: bigint): bigint => BigInt.asUintN(64, BigInt.asIntN(49, value)) & ~3n;
+
+const addressRow = (name: `DBG${"B" | "W"}VR${0 | 1}`, encoding: Encoding): Row => ({
+  name: `${name}_EL1`,
+  encoding,
+  el: 1,
+  rules: [tda],
+  slot: name,
+  write: ({ r }, value) => {
+    r[R[name]] = debugAddress(value);
+  },
+  effect: Effect.DEBUG,
+});
+
+const controlRow = (name: `DBG${"B" | "W"}CR${0 | 1}`, encoding: Encoding): Row => ({
+  name: `${name}_EL1`,
+  encoding,
+  el: 1,
+  rules: [tda],
+  slot: name,
+  mask: 0xffff_ffffn,
+  effect: Effect.DEBUG,
+});
+
 const debugRows: readonly Row[] = [
-  { name: "MDSCR_EL1", encoding: [2, 0, 0, 2, 2], el: 1, rules: [tda], mask: 0xffff_ffffn },
+  { name: "MDSCR_EL1", encoding: [2, 0, 0, 2, 2], el: 1, rules: [tda], mask: 0xffff_ffffn, effect: Effect.DEBUG },
   { name: "MDCCINT_EL1", encoding: [2, 0, 0, 2, 0], el: 1, rules: [tda], mask: 0x6000_0000n },
   {
     name: "OSLAR_EL1",
@@ -221,6 +246,7 @@ const debugRows: readonly Row[] = [
     write: ({ r }, value) => {
       r[R.OSLSR_EL1] = (r[R.OSLSR_EL1]! & ~OSLK) | ((value & 1n) << 1n);
     },
+    effect: Effect.DEBUG,
   },
   { name: "OSLSR_EL1", encoding: [2, 0, 1, 1, 4], el: 1, rules: [tdosa], readOnly: true },
   { name: "OSDLR_EL1", encoding: [2, 0, 1, 3, 4], el: 1, rules: [tdosa], mask: 1n },
@@ -229,11 +255,11 @@ const debugRows: readonly Row[] = [
   { name: "DBGCLAIMCLR_EL1", encoding: [2, 0, 7, 9, 6], el: 1, rules: [tda], read: () => 0n, write: () => {} },
   { name: "DBGAUTHSTATUS_EL1", encoding: [2, 0, 7, 14, 6], el: 1, rules: [tda], ...constant(0n) },
   { name: "MDRAR_EL1", encoding: [2, 0, 1, 0, 0], el: 1, ...constant(0n) },
-  ...([0, 1] as const).flatMap((n): Row[] => [
-    { name: `DBGBVR${n}_EL1`, encoding: [2, 0, 0, n, 4], el: 1, rules: [tda], slot: `DBGBVR${n}` },
-    { name: `DBGBCR${n}_EL1`, encoding: [2, 0, 0, n, 5], el: 1, rules: [tda], slot: `DBGBCR${n}`, mask: 0xffff_ffffn },
-    { name: `DBGWVR${n}_EL1`, encoding: [2, 0, 0, n, 6], el: 1, rules: [tda], slot: `DBGWVR${n}` },
-    { name: `DBGWCR${n}_EL1`, encoding: [2, 0, 0, n, 7], el: 1, rules: [tda], slot: `DBGWCR${n}`, mask: 0xffff_ffffn },
+  ...([0, 1] as const).flatMap((n) => [
+    addressRow(`DBGBVR${n}`, [2, 0, 0, n, 4]),
+    controlRow(`DBGBCR${n}`, [2, 0, 0, n, 5]),
+    addressRow(`DBGWVR${n}`, [2, 0, 0, n, 6]),
+    controlRow(`DBGWCR${n}`, [2, 0, 0, n, 7]),
   ]),
 ];
 

@@ -35,6 +35,8 @@ export const Effect = {
   TIMER: 3,
   /** Whether FP and SIMD trap at the current EL. */
   FP_ACCESS: 5,
+  /** Self-hosted debug: what is watched, and whether software step is active. */
+  DEBUG: 6,
   /** The Security state below EL3, routing, traps: everything. */
   WORLD: 4,
 } as const;

@@ -8,6 +8,7 @@
 import { EC, invariant, sysregIss } from "@realmbox/abi";
 import { HostReply } from "../cpu/engine.js";
 import { R, type RegName } from "../cpu/state.js";
+import { isStepActive } from "../debug/enabled.js";
 import { hcrHi, hcrLo, isInterruptDue, makeEsr, takeSync, takeUndefined } from "../exceptions.js";
 import { takeFpTrap } from "../fp-access.js";
 import { GIC_REGISTERS, type GicRegister, virtualName } from "../gic/index.js";
@@ -110,9 +111,13 @@ export class SystemRegisters {
         return HostReply.JUMP;
       case Effect.SIGNALS:
         // A read of the lines is cheaper than to leave; nothing else depends on these registers.
-        if (!isInterruptDue(pe, this.machine.gic.lines(pe))) return HostReply.NEXT;
+        if (!isInterruptDue(pe, this.machine.gic.lines(pe)) && !isStepActive(pe.w)) return HostReply.NEXT;
         pe.completeInstruction();
         return HostReply.LEAVE;
+      case Effect.DEBUG:
+        pe.contextChanged();
+        pe.completeInstruction();
+        return isStepActive(pe.w) ? HostReply.LEAVE : HostReply.JUMP;
       case Effect.FP_ACCESS:
         pe.machine.mmu.checksChanged(pe);
         return HostReply.NEXT;
