@@ -80,6 +80,11 @@ const RUN: readonly (readonly [line: string, exitCode: number, ...checks: readon
     says("CPUs", "1, this one has MPIDR 0x0"),
     tells(/^boot: RMM boot complete pe 1 /m),
   ],
+  [
+    "run -q --realm --cpak-out run.pem hello",
+    0,
+    () => expect(textOf("run.pem")).toMatch(/^-----BEGIN PUBLIC KEY-----\n/),
+  ],
   ["run -q --clock host hello", 0, says("world", "normal VM")],
   ["run -q --timeout 0.5 -p case=loop hostile", 124, tells(/^realmbox: .*time/)],
   ["run -q --max-instructions 1000 hello", 124, tells(/^realmbox: .*instruction/)],
@@ -212,7 +217,7 @@ describe("help", () => {
     const verifies = given([...VERIFY, "--trust", "--json"]);
     expect((await options("verify")).filter((option) => !verifies.has(option))).toEqual([]);
     const own = (await options("token")).filter((option) => !runs.includes(option));
-    expect(own).toEqual(["--out", "--cpak-out", "--show"]);
+    expect(own).toEqual(["--out", "--show"]);
   });
 
   test("its examples run", async () => {
