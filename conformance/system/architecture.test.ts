@@ -1,13 +1,14 @@
 /** What the architecture says where QEMU cannot be asked: each outcome is written beside its access. */
 import { expect, test } from "vitest";
 import { architectureCases } from "./cases/architecture.js";
+import { debugArchitectureCases } from "./cases/debug-architecture.js";
 import { granuleCases } from "./cases/granules.js";
 import { Expecting } from "./expecting.js";
 import { explain } from "./explain.js";
 import { Program } from "./program.js";
 import { runMachine } from "./run-machine.js";
 
-const cases = [...architectureCases, ...granuleCases];
+const cases = [...architectureCases, ...granuleCases, ...debugArchitectureCases];
 
 const program = new Program();
 const bench = new Expecting(program);

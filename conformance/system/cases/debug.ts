@@ -1,6 +1,6 @@
 /**
  * Self-hosted debug: software step, breakpoints, watchpoints, BRK; where their exceptions go, and what masks them.
- * DDI 0487, "AArch64 Self-hosted Debug". What QEMU does otherwise is in `architecture.ts`.
+ * DDI 0487, "AArch64 Self-hosted Debug". What QEMU does otherwise is in `debug-architecture.ts`.
  */
 import {
   ACCESSES,
@@ -128,7 +128,7 @@ const stepOfWait: Case = {
 };
 
 /**
- * Instructions of EL1 that change whether it is stepped. QEMU steps a DAIFSet that masks debug exceptions: `architecture.ts`.
+ * Instructions of EL1 that change whether it is stepped. QEMU steps a DAIFSet that masks debug exceptions: `debug-architecture.ts`.
  * X5 = MDSCR_EL1 with SS.
  */
 const CHANGES: readonly (readonly [string, readonly number[]])[] = [
@@ -336,7 +336,7 @@ function watch(b: Bench, n: number, one: Watch, level: Level): void {
   });
 }
 
-/** DC IVAC is watched by the architecture and not by QEMU: `architecture.ts` has it. */
+/** DC IVAC is watched by the architecture and not by QEMU: `debug-architecture.ts` has it. */
 const KINDS = (Object.keys(ACCESSES) as Access[]).filter((kind) => kind !== "invalidate");
 
 const watchpointKinds: Case[] = (["EL0", "EL1"] as const).flatMap((level) =>

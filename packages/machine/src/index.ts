@@ -2,6 +2,7 @@ export * from "./board/base.js";
 export * from "./bus.js";
 export * from "./counters.js";
 export * from "./cpu/index.js";
+export * from "./debug/registers.js";
 export * from "./devices/pl011.js";
 export * from "./fault.js";
 export * from "./gic/index.js";

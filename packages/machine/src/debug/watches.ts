@@ -12,10 +12,8 @@ import { SecurityState } from "@realmbox/abi";
 import { R } from "../cpu/state.js";
 import { lowerState } from "../lower-state.js";
 import { debugEnabledFrom, MDSCR, MDSCR_LO } from "./enabled.js";
+import { BREAKPOINTS, WATCHPOINTS } from "./registers.js";
 
-/** How many of each: ID_AA64DFR0_EL1.BRPs and WRPs plus one. */
-export const BREAKPOINTS = 2;
-export const WATCHPOINTS = 2;
 const PAGE = 4096;
 
 /** DBGBCR<n>_EL1 and DBGWCR<n>_EL1: what they share, then the watchpoints' own. */

@@ -1,6 +1,7 @@
 /** System registers of EL0 and EL1, and the debug registers. DDI 0487, "AArch64 System Register Descriptions". */
 
 import { R } from "../cpu/state.js";
+import { debugValue } from "../debug/registers.js";
 import { el2Enabled, hcrLo, virtualLines } from "../exceptions.js";
 import { Line } from "../irq.js";
 import type { Processor } from "../processor.js";
@@ -209,28 +210,15 @@ const random: Row[] = (["RNDR", "RNDRRS"] as const).map((name, op2) => ({
 
 const OSLK = 0x2n;
 
-/** Bits 63:49 of an address register are hardwired to bit 48, bits 1:0 are RES0. */
-const debugAddress = (value: bigint): bigint => BigInt.asUintN(64, BigInt.asIntN(49, value)) & ~3n;
-
-const addressRow = (name: `DBG${"B" | "W"}VR${0 | 1}`, encoding: Encoding): Row => ({
+const watchRow = (name: `DBG${"B" | "W"}${"V" | "C"}R${0 | 1}`, encoding: Encoding): Row => ({
   name: `${name}_EL1`,
   encoding,
   el: 1,
   rules: [tda],
   slot: name,
   write: ({ r }, value) => {
-    r[R[name]] = debugAddress(value);
+    r[R[name]] = debugValue(R[name], value);
   },
-  effect: Effect.DEBUG,
-});
-
-const controlRow = (name: `DBG${"B" | "W"}CR${0 | 1}`, encoding: Encoding): Row => ({
-  name: `${name}_EL1`,
-  encoding,
-  el: 1,
-  rules: [tda],
-  slot: name,
-  mask: 0xffff_ffffn,
   effect: Effect.DEBUG,
 });
 
@@ -256,10 +244,10 @@ const debugRows: readonly Row[] = [
   { name: "DBGAUTHSTATUS_EL1", encoding: [2, 0, 7, 14, 6], el: 1, rules: [tda], ...constant(0n) },
   { name: "MDRAR_EL1", encoding: [2, 0, 1, 0, 0], el: 1, ...constant(0n) },
   ...([0, 1] as const).flatMap((n) => [
-    addressRow(`DBGBVR${n}`, [2, 0, 0, n, 4]),
-    controlRow(`DBGBCR${n}`, [2, 0, 0, n, 5]),
-    addressRow(`DBGWVR${n}`, [2, 0, 0, n, 6]),
-    controlRow(`DBGWCR${n}`, [2, 0, 0, n, 7]),
+    watchRow(`DBGBVR${n}`, [2, 0, 0, n, 4]),
+    watchRow(`DBGBCR${n}`, [2, 0, 0, n, 5]),
+    watchRow(`DBGWVR${n}`, [2, 0, 0, n, 6]),
+    watchRow(`DBGWCR${n}`, [2, 0, 0, n, 7]),
   ]),
 ];
 
