@@ -25,7 +25,7 @@ function putImage(name: string, suite: string): ImageStore {
   const store = new ImageStore(cache);
   store.put({
     ...{ schemaVersion: 1, name, distribution: "debian", suite, flavour: "arm64", source: "a test" },
-    ...{ fetched: "2026-11-20T13:00:00.000Z", recipe: 1, params: "exit=9", realmParams: "of=realms" },
+    ...{ fetched: "2026-11-20T13:00:00.000Z", recipe: "1", params: "exit=9", realmParams: "of=realms" },
     kernel: { ...store.add(hello), version: "7.0.0-test", banner: "Linux version 7.0.0-test", realmAware: true },
     initramfs: { ...store.add(new Uint8Array([1, 2, 3])), modules: ["ext4"], missing: ["tsm_report"] },
     packages: [{ name: "busybox-static", version: "1:1.38", sha256: "00".repeat(32) }],

@@ -1,6 +1,7 @@
 /**
  * `realmbox images fetch debian`: Debian's kernel and busybox made into an image that `run` knows by name.
  */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { latin1 } from "./bytes.js";
@@ -15,9 +16,6 @@ import { type Progress, sizeText } from "./progress.js";
 import type { ImageRecord, ImageStore } from "./store.js";
 import { unpack } from "./unpack.js";
 
-/** Counts up with every change of what is made of the same packages. */
-export const RECIPE = 1;
-
 /**
  * The default kernel parameters.
  * cryptomgr.notests=1: no self-tests of the kernel's cryptography, without which a boot has a quarter of the instructions.
@@ -29,6 +27,13 @@ export const DEFAULT_PARAMS = "cryptomgr.notests=1";
  * and its boot needs 114,065 RMI calls in place of 188,407. Two writers of 60 MB at once did not exhaust it.
  */
 export const REALM_PARAMS = "swiotlb=8192";
+
+/** What is made of the same packages, in short: everything that the initramfs holds beside them, and the parameters. */
+function recipe(): string {
+  const frame = makeInitramfs({ busybox: new Uint8Array(), kernelVersion: "", modules: [] });
+  const rest = JSON.stringify([MODULES, DEFAULT_PARAMS, REALM_PARAMS]);
+  return createHash("sha256").update(frame).update(rest).digest("hex").slice(0, 16);
+}
 
 const MODULE_SIZE_MAX = 64 << 20;
 
@@ -69,7 +74,7 @@ export async function fetchDebian(
     flavour,
     source: source.name,
     fetched: new Date().toISOString(),
-    recipe: RECIPE,
+    recipe: recipe(),
     kernel: { ...store.add(made.kernel), version: made.version, banner: made.banner, realmAware: made.realmAware },
     initramfs: {
       ...store.add(made.initramfs),
@@ -90,7 +95,7 @@ function isCurrent(store: ImageStore, record: ImageRecord, packages: readonly De
       .map(({ sha256 }) => sha256)
       .sort()
       .join();
-  if (record.recipe !== RECIPE || hashes(record.packages) !== hashes(packages)) return false;
+  if (record.recipe !== recipe() || hashes(record.packages) !== hashes(packages)) return false;
   try {
     store.read(record.kernel, record.name);
     store.read(record.initramfs, record.name);

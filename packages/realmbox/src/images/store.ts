@@ -46,8 +46,8 @@ export interface ImageRecord {
   readonly source: string;
   /** ISO 8601. */
   readonly fetched: string;
-  /** Counts up when a later realmbox makes another initramfs of the same packages. */
-  readonly recipe: number;
+  /** Another one when a later realmbox makes another image of the same packages. */
+  readonly recipe: string;
   readonly kernel: StoredFile & {
     readonly version: string;
     readonly banner: string;
