@@ -25,6 +25,7 @@ export class PeContext {
   readonly smcRegs: BigUint64Array;
   readonly gprs: BigUint64Array;
   readonly el1: BigUint64Array;
+  readonly debug: BigUint64Array;
   readonly fp: BigUint64Array;
 
   booted = false;
@@ -57,6 +58,7 @@ export class PeContext {
     this.smcRegs = pe.r.subarray(R.X0, R.X0 + 8);
     this.gprs = pe.r.subarray(R.X0, R.X0 + 31);
     this.el1 = pe.r.subarray(GROUPS.EL1.first, GROUPS.EL1.first + GROUPS.EL1.count);
+    this.debug = pe.r.subarray(GROUPS.DEBUG.first, GROUPS.DEBUG.first + GROUPS.DEBUG.count);
     this.fp = pe.r.subarray(GROUPS.FP.first, GROUPS.FP.first + GROUPS.FP.count);
   }
 

@@ -75,7 +75,6 @@ interface VcpuState {
   readonly features: number;
   readonly words: readonly string[];
   readonly numbers: readonly number[];
-  readonly debug: readonly (readonly [number, string])[];
   readonly rec: Rec | null;
   readonly ripas: { readonly base: string; readonly top: string; readonly value: number } | null;
   readonly psciTarget: string | null;
@@ -197,9 +196,8 @@ function saveVcpu(vcpu: VcpuCore): VcpuState {
   return {
     id: vcpu.id,
     features: vcpu.features ?? NEVER,
-    words: [...vcpu.gprs, ...vcpu.el1, ...vcpu.fp, ...WORDS.map((name) => vcpu[name])].map(String),
+    words: [...vcpu.gprs, ...vcpu.el1, ...vcpu.debug, ...vcpu.fp, ...WORDS.map((name) => vcpu[name])].map(String),
     numbers: [...NUMBERS.map((name) => vcpu[name]), ...FLAGS.map((name) => Number(vcpu[name]))],
-    debug: [...vcpu.debug].map(([register, value]) => [register, value.toString()] as const),
     rec: vcpu.rec ?? null,
     ripas: vcpu.ripas
       ? { base: vcpu.ripas.base.toString(), top: vcpu.ripas.top.toString(), value: vcpu.ripas.value }
@@ -324,7 +322,7 @@ function restoreVcpu(vm: VmCore, state: VcpuState): void {
   vcpu.features = state.features === NEVER ? undefined : state.features;
   const words = state.words.map(BigInt);
   let at = 0;
-  for (const array of [vcpu.gprs, vcpu.el1, vcpu.fp]) {
+  for (const array of [vcpu.gprs, vcpu.el1, vcpu.debug, vcpu.fp]) {
     array.set(words.slice(at, at + array.length));
     at += array.length;
   }
@@ -332,7 +330,6 @@ function restoreVcpu(vm: VmCore, state: VcpuState): void {
   const numbers = [...state.numbers];
   for (const name of NUMBERS) (vcpu as unknown as Record<string, number>)[name] = numbers.shift()!;
   for (const name of FLAGS) vcpu[name] = numbers.shift() !== 0;
-  for (const [register, value] of state.debug) vcpu.debug.set(register, BigInt(value));
   vcpu.rec = state.rec ?? undefined;
   if (vcpu.rec) vcpu.runView.bind(vcpu.rec);
   vcpu.ripas = state.ripas

@@ -80,12 +80,14 @@ export const PeContextLayout = layout("RMM PE context", GRANULE_SIZE, {
   x4: u64(0x10), // the Host's X4, which RMI preserves
   fp_loaded: u32(0x18), // 1: the SIMD registers hold the REC's state, the Host's is in `host_fp`
   host_el1: bytes(0x100, GROUPS.EL1.count * 8),
+  host_debug: bytes(0x700, GROUPS.DEBUG.count * 8), // while the REC's MDSCR_EL1.MDE is set
   host_fp: bytes(0x800, GROUPS.FP.count * 8),
 });
 export class PeContext extends structClass(PeContextLayout) {
   /** Where the Host's state is put aside, as words. */
   readonly blocks = {
     el1: this.page.wordsOf(PeContextLayout.fields.host_el1),
+    debug: this.page.wordsOf(PeContextLayout.fields.host_debug),
     fp: this.page.wordsOf(PeContextLayout.fields.host_fp),
   };
   /** The PE whose context it is: put here by whoever looks for the context. */

@@ -45,6 +45,7 @@ const MDCR_GUEST = 0x8_4e60n;
 /** CNTHCTL_EL2 with E2H = 0: EL1 may use the physical counter and timer. */
 const CNTHCTL_GUEST = 0x3n;
 const EN = ICH_HCR_EL2.EN.mask;
+const SPSR_SS = 1n << 21n;
 const TIMER_CTL = 3n;
 const FSC_MASK = 0x3c;
 
@@ -82,6 +83,7 @@ export function loadVcpu(kernel: Kernel, c: PeContext, vcpu: VcpuCore): void {
   vcpu.listsShown = kernel.peLists; // whatever the list registers hold is somebody else's
   c.loaded = vcpu;
   vcpu.loadedOn = c;
+  vcpu.showDebug();
 }
 
 /** Takes the registers of the vCPU that is loaded out of the PE. */
@@ -184,9 +186,10 @@ export function exitNormal(
   return Outcome.RESUME;
 }
 
-/** The next instruction. */
+/** The next instruction: as if the one at the return address had completed, which is a step for a guest that steps. */
 function skip(r: BigUint64Array): void {
   r[R.ELR_EL2] = r[R.ELR_EL2]! + 4n;
+  r[R.SPSR_EL2] = r[R.SPSR_EL2]! & ~SPSR_SS;
 }
 
 function takeInterruptState(kernel: Kernel, c: PeContext, vcpu: VcpuCore): void {

@@ -1,5 +1,5 @@
 import { sysregIss } from "@realmbox/abi";
-import { Distributor, KVM_VGIC } from "@realmbox/machine";
+import { Distributor, GROUPS, KVM_VGIC } from "@realmbox/machine";
 import { describe, expect, test } from "vitest";
 import { GUEST_ID_REGISTERS } from "./id-registers.js";
 import { emulateSysreg } from "./sysreg-traps.js";
@@ -14,7 +14,8 @@ function vcpuWith(distributor?: Distributor): VcpuCore {
   return {
     index: 0,
     gprs: new BigUint64Array(31),
-    debug: new Map<number, bigint>(),
+    debug: new BigUint64Array(GROUPS.DEBUG.count),
+    showDebug: () => {},
     vm: { vgic: distributor ? { distributor } : undefined },
     readEl1: (slot: number) => el1.get(slot) ?? 0n,
     writeEl1: (slot: number, value: bigint) => void el1.set(slot, value),
@@ -69,8 +70,8 @@ test("debug registers are storage, the debug channel reads zero, trace is UNDEFI
     [1, 7],
   ] as const) {
     const register = sysregIss(2, 0, 0, crm, op2);
-    expect(write(vcpu, register, BigInt(100 + crm + op2))).toBe(true);
-    expect(read(vcpu, register)).toBe(BigInt(100 + crm + op2));
+    expect(write(vcpu, register, BigInt(96 + 8 * crm + 64 * op2))).toBe(true);
+    expect(read(vcpu, register)).toBe(BigInt(96 + 8 * crm + 64 * op2));
   }
   expect(read(vcpu, sysregIss(2, 0, 0, 2, 4))).toBeUndefined(); // DBGBVR2_EL1: only two
   expect(write(vcpu, sysregIss(2, 0, 0, 2, 2), 0x1000n)).toBe(true);

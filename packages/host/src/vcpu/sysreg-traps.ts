@@ -1,17 +1,14 @@
 /**
  * System register accesses of a normal VM that trap to the Host (ESR_EL2.EC 0x18), answered as KVM does: ID registers,
- * GIC SGI and DIR writes, debug registers as storage, RAZ/WI, or UNDEFINED for features that the VM does not have.
+ * GIC SGI and DIR writes, debug registers, RAZ/WI, or UNDEFINED for features that the VM does not have.
  * DDI 0487, "ISS encoding for an exception from MSR, MRS, or System instruction execution".
  */
 import { ISS_SYSREG, ISS_SYSREG_ID_MASK, sysregIss } from "@realmbox/abi";
-import { Group, R } from "@realmbox/machine";
+import { debugSlot, debugValue, GROUPS, Group, R } from "@realmbox/machine";
 import { GUEST_ID_REGISTERS } from "./id-registers.js";
 import type { VcpuCore } from "./vcpu.js";
 
 const field = (iss: number, { hi, lo }: { hi: number; lo: number }): number => (iss >> lo) & ((1 << (hi - lo + 1)) - 1);
-
-/** Breakpoints and watchpoints of a VM: ID_AA64DFR0_EL1.BRPs and WRPs plus one. */
-const DEBUG_REGISTERS = 2;
 
 const ICC_DIR_EL1 = sysregIss(3, 0, 12, 11, 1);
 const ICC_SGI1R_EL1 = sysregIss(3, 0, 12, 11, 5);
@@ -83,7 +80,8 @@ export function emulateSysreg(vcpu: VcpuCore, iss: number): boolean {
 
 function readSysreg(vcpu: VcpuCore, register: number): bigint | undefined {
   if (isIdRegister(register)) return GUEST_ID_REGISTERS.get(register) ?? 0n;
-  if (isDebugStorage(register)) return vcpu.debug.get(register) ?? 0n;
+  const watch = watchSlot(register);
+  if (watch !== undefined) return vcpu.debug[watch - GROUPS.DEBUG.first]!;
   if (RAZ_WI.has(register)) return 0n;
   switch (register) {
     case REVIDR_EL1:
@@ -101,8 +99,10 @@ function readSysreg(vcpu: VcpuCore, register: number): bigint | undefined {
 
 function writeSysreg(vcpu: VcpuCore, iss: number, register: number, value: bigint): boolean {
   if (writeGicRegister(vcpu, iss, value)) return true;
-  if (isDebugStorage(register)) {
-    vcpu.debug.set(register, value);
+  const watch = watchSlot(register);
+  if (watch !== undefined) {
+    vcpu.debug[watch - GROUPS.DEBUG.first] = debugValue(watch, value);
+    vcpu.showDebug();
     return true;
   }
   if (RAZ_WI.has(register) || register === ACTLR_EL1 || isSetWay(register)) return true;
@@ -125,16 +125,15 @@ function isIdRegister(register: number): boolean {
   );
 }
 
-/** DBGBVR<n>, DBGBCR<n>, DBGWVR<n>, DBGWCR<n>_EL1: op0 2, op1 0, CRn 0, CRm n, op2 4 to 7. */
-function isDebugStorage(register: number): boolean {
-  return (
-    field(register, ISS_SYSREG.OP0) === 2 &&
-    field(register, ISS_SYSREG.OP1) === 0 &&
-    field(register, ISS_SYSREG.CRN) === 0 &&
-    field(register, ISS_SYSREG.OP2) >= 4 &&
-    field(register, ISS_SYSREG.CRM) < DEBUG_REGISTERS
-  );
-}
+/** The slot of a breakpoint's or watchpoint's register, or undefined. */
+const watchSlot = (register: number): number | undefined =>
+  debugSlot({
+    op0: field(register, ISS_SYSREG.OP0),
+    op1: field(register, ISS_SYSREG.OP1),
+    crn: field(register, ISS_SYSREG.CRN),
+    crm: field(register, ISS_SYSREG.CRM),
+    op2: field(register, ISS_SYSREG.OP2),
+  });
 
 /** DC ISW, CSW, CISW: nothing to do, memory is coherent. */
 function isSetWay(register: number): boolean {

@@ -8,7 +8,7 @@
  * - A thread is in the run queue of its home PE exactly while it is READY.
  */
 import { mpidrOfIndex, SPSR_EL1H_MASKED } from "@realmbox/abi";
-import { GROUPS, R } from "@realmbox/machine";
+import { GROUPS, MDSCR_MDE, R } from "@realmbox/machine";
 import type { OnExit, Vcpu } from "../kvm/api.js";
 import { RunPage } from "../kvm/run.js";
 import type { VmCore } from "../kvm/vm-core.js";
@@ -65,8 +65,8 @@ export class VcpuCore {
   pstate: bigint = SPSR_EL1H_MASKED;
   readonly el1 = new BigUint64Array(GROUPS.EL1.count);
   readonly fp = new BigUint64Array(GROUPS.FP.count);
-  /** Breakpoint and watchpoint registers, which are storage behind a trap: by encoding. */
-  readonly debug = new Map<number, bigint>();
+  /** The DEBUG group. Accesses trap, so this is always what the guest has written; in the PE while MDSCR_EL1.MDE is set. */
+  readonly debug = new BigUint64Array(GROUPS.DEBUG.count);
   loadedOn: PeContext | undefined = undefined;
 
   // Realm
@@ -145,7 +145,7 @@ export class VcpuCore {
     this.el1.fill(0n);
     this.el1[R.SCTLR_EL1 - FIRST] = SCTLR_EL1_RESET;
     this.fp.fill(0n);
-    this.debug.clear();
+    this.debug.fill(0n);
     this.vmcr = 0;
     this.ap0r = 0n;
     this.ap1r = 0n;
@@ -162,6 +162,12 @@ export class VcpuCore {
   writeEl1(slot: number, value: bigint): void {
     if (this.loadedOn) this.loadedOn.pe.r[slot] = value;
     else this.el1[slot - FIRST] = value;
+    if (slot === R.MDSCR_EL1) this.showDebug();
+  }
+
+  /** Breakpoints and watchpoints into the PE, when they are on: after a change of them or of MDSCR_EL1, and at each load. */
+  showDebug(): void {
+    if (this.loadedOn && (this.readEl1(R.MDSCR_EL1) & MDSCR_MDE) !== 0n) this.loadedOn.debug.set(this.debug);
   }
 
   getPc(): bigint {

@@ -63,6 +63,10 @@ export interface Isolation {
   requestVserror(pe: Pe, rec: Rec, esr: bigint): void;
   /** Whether a virtual SError is due that the REC has not taken yet. */
   vserrorPending(pe: Pe): boolean;
+  /** Breakpoints and watchpoints of the loaded REC into the PE, the Host's into `context`: when MDSCR_EL1.MDE becomes 1. */
+  loadDebug(rec: Rec, context: PeContext): void;
+  /** The Host's back: when it becomes 0. */
+  unloadDebug(context: PeContext): void;
   /** Gives the SIMD registers to the REC, whose state is in `simd`; the Host's go to `context`. Ends the trap. */
   loadSimd(pe: Pe, simd: Page, context: PeContext): void;
   /** The way back. */

@@ -18,9 +18,10 @@ import {
   VTCR_EL2,
   VTTBR_EL2,
 } from "@realmbox/abi";
-import { ERET, GROUPS, isFault, type Pe, R, SMC } from "@realmbox/machine";
+import { ERET, GROUPS, isFault, MDSCR_MDE, type Pe, R, SMC } from "@realmbox/machine";
 import type { PeContext } from "../memory-map.js";
 import type { Rec } from "../rec/rec.js";
+import type { PeRegisters } from "../rec/registers.js";
 import type { EntryControls, Isolation, Stage2, Stage2Registers } from "./isolation.js";
 
 /** HCR_EL2 while a Realm runs; TWI, TWE and VSE are added per entry. TIDCP: IMPLEMENTATION DEFINED registers trap. */
@@ -83,6 +84,10 @@ function el3Call(pe: Pe, fid: bigint, x1: bigint, x2 = 0n, x3 = 0n): bigint {
   return pe.r[R.X0]!;
 }
 
+/** Whether the REC that is loaded uses breakpoints or watchpoints: then, and only then, they are in the PE. */
+const isWatching = ({ words }: PeRegisters): boolean => (words[2 * R.MDSCR_EL1]! & MDE) !== 0;
+const MDE = Number(MDSCR_MDE);
+
 export const rme: Isolation = {
   name: "RME",
 
@@ -123,6 +128,7 @@ export const rme: Isolation = {
     registers.gprs.set(gprs);
     registers.el1.set(el1);
     registers.ich.set(ich);
+    if (isWatching(registers)) rme.loadDebug(rec, context);
 
     const { r } = pe;
     r[R.ELR_EL2] = rec.pc;
@@ -152,6 +158,7 @@ export const rme: Isolation = {
     rec.pc = r[R.ELR_EL2]!;
     rec.pstate = r[R.SPSR_EL2]!;
 
+    if (isWatching(registers)) rme.unloadDebug(context);
     registers.el1.set(context.blocks.el1);
     // DEN0137, "REC exit": ICH_HCR_EL2.En is 0 on return; the rest of the interface is the Host's to reload.
     r[R.ICH_HCR_EL2]! &= ~ICH_HCR_EL2.EN.mask;
@@ -166,6 +173,15 @@ export const rme: Isolation = {
   },
 
   vserrorPending: (pe) => (pe.r[R.HCR_EL2]! & HCR_EL2.VSE.mask) !== 0n,
+
+  loadDebug(rec, { blocks, registers }) {
+    blocks.debug.set(registers.debug);
+    registers.debug.set(rec.blocks.debug);
+  },
+
+  unloadDebug({ blocks, registers }) {
+    registers.debug.set(blocks.debug);
+  },
 
   loadSimd(pe, simd, context) {
     context.blocks.fp.set(context.registers.fp);

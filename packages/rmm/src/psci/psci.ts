@@ -18,6 +18,7 @@ import { type Rd, RealmState } from "../realm/rd.js";
 import type { TrapOutcome } from "../rec/abort.js";
 import { beginExit } from "../rec/exit.js";
 import type { Rec } from "../rec/rec.js";
+import { skipInstruction } from "../rec/skip.js";
 import type { Rmm } from "../rmm.js";
 
 export type PsciResult =
@@ -183,7 +184,7 @@ export function psciCall(rmm: Rmm, rec: Rec, fid: number): TrapOutcome {
     : refuse("func_id", psciCode("PSCI_NOT_SUPPORTED"));
   if (rmm.trace?.wants("psci")) tracePsci(rmm, known?.name ?? "unknown", known ? args : { fid: BigInt(fid) }, result);
 
-  pe.r[R.ELR_EL2]! += 4n;
+  skipInstruction(pe);
   if (result.kind !== "pending") {
     pe.r[R.X0] = result.x0;
     for (let n = 1; n <= 3; n++) pe.r[R.X0 + n] = 0n;

@@ -11,6 +11,7 @@ import { realmAbort, type TrapOutcome } from "./abort.js";
 import { beginExit, leaveRec } from "./exit.js";
 import { injectUndefined } from "./inject.js";
 import { REC_AUX, type Rec } from "./rec.js";
+import { skipInstruction } from "./skip.js";
 import { realmSysreg } from "./sysreg.js";
 import { maskTimers, timersAsserted } from "./timers.js";
 
@@ -86,7 +87,7 @@ function synchronous(rmm: Rmm, rec: Rec): TrapOutcome {
 function waitExit(rmm: Rmm, rec: Rec, esr: bigint): TrapOutcome {
   const { pe } = rmm;
   rec.forgetExit();
-  pe.r[R.ELR_EL2]! += 4n;
+  skipInstruction(pe);
   beginExit(rmm, RMI_EXIT_SYNC);
   rmm.exit.esr = esr & REC_EXIT_ESR_MASK.WFX;
   const rn = Number(ISS_WFX.RN.get(esr));

@@ -4,6 +4,7 @@
  */
 import { ISS_ABORT } from "@realmbox/abi";
 import { type Pe, R } from "@realmbox/machine";
+import { skipInstruction } from "./skip.js";
 
 /** Bits of an access. */
 const widthOf = (esr: bigint): number => 8 << Number(ISS_ABORT.SAS.get(esr));
@@ -28,5 +29,5 @@ export function loadedValue(esr: bigint, value: bigint): bigint {
 export function completeMmio(pe: Pe, esr: bigint, value: bigint): void {
   const srt = Number(ISS_ABORT.SRT.get(esr));
   if (!isWrite(esr) && srt !== 31) pe.r[R.X0 + srt] = loadedValue(esr, value);
-  pe.r[R.ELR_EL2]! += 4n;
+  skipInstruction(pe);
 }

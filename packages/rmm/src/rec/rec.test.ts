@@ -435,15 +435,65 @@ describe("system registers", () => {
     expect(read(rec, sysregIss(3, 0, 0, 7, 7))).toBe(0n);
   });
 
-  test("XZR as target, debug and PMU registers: read as zero, writes ignored", () => {
+  test("XZR as target, debug channel and PMU registers: read as zero, writes ignored", () => {
     const { rec } = running();
     rec.set(3, 5n);
-    expect(sysreg(rec, sysregIss(2, 0, 0, 0, 4), { read: false, rt: 3 })).toBeUndefined(); // DBGBVR0_EL1
+    expect(sysreg(rec, sysregIss(2, 0, 0, 2, 0), { read: false, rt: 3 })).toBeUndefined(); // MDCCINT_EL1
     expect(rec.x(3)).toBe(5n);
     expect(read(rec, sysregIss(3, 3, 9, 12, 0))).toBe(0n); // PMCR_EL0
     expect(sysreg(rec, sysregIss(3, 0, 0, 7, 0), { read: true, rt: 31 })).toBeUndefined();
     expect(rec.pe.r[R.XZR]).toBe(0n);
     expect(rec.pc).toBe(0x800cn);
+  });
+
+  test("MDSCR_EL1, breakpoints and watchpoints are the Realm's; in the PE while MDE is set", () => {
+    const { rec } = running();
+    const { r } = rec.pe;
+    const MDE = 1n << 15n;
+    const write = (name: number, value: bigint) => {
+      rec.set(3, value);
+      expect(sysreg(rec, name, { read: false, rt: 3 })).toBeUndefined();
+    };
+    const [MDSCR, BVR1, BCR1, WVR0, WCR0] = [
+      sysregIss(2, 0, 0, 2, 2),
+      ...[4, 5].map((op2) => sysregIss(2, 0, 0, 1, op2)),
+      ...[6, 7].map((op2) => sysregIss(2, 0, 0, 0, op2)),
+    ] as const;
+    r[R.DBGBVR1] = 0x1000n; // the Host's
+    write(BVR1!, 0xffff_8000_0000_1003n);
+    write(BCR1!, 0x1_0000_01e5n);
+    write(WVR0!, 0x2000n);
+    expect(r[R.DBGBVR1]).toBe(0x1000n);
+    expect(read(rec, BVR1!)).toBe(0xffff_8000_0000_1000n);
+    expect(read(rec, BCR1!)).toBe(0x1e5n);
+
+    write(MDSCR, MDE | 1n);
+    expect(read(rec, MDSCR)).toBe(MDE | 1n);
+    expect([r[R.DBGBVR1], r[R.DBGBCR1], r[R.DBGWVR0]]).toEqual([0xffff_8000_0000_1000n, 0x1e5n, 0x2000n]);
+    write(WCR0!, 0x1fn);
+    expect(r[R.DBGWCR0]).toBe(0x1fn);
+
+    // The Host has its own while the REC does not run.
+    rec.interrupt("irq");
+    expect([r[R.DBGBVR1], r[R.DBGBCR1], r[R.DBGWVR0], r[R.DBGWCR0]]).toEqual([0x1000n, 0n, 0n, 0n]);
+    r[R.DBGBCR0] = 7n;
+    rec.enter();
+    expect([r[R.DBGBVR1], r[R.DBGBCR0], r[R.DBGWCR0]]).toEqual([0xffff_8000_0000_1000n, 0n, 0x1fn]);
+    write(MDSCR, 1n);
+    expect([r[R.DBGBVR1], r[R.DBGBCR0], r[R.DBGWCR0]]).toEqual([0x1000n, 7n, 0n]);
+    expect(read(rec, WCR0!)).toBe(0x1fn);
+
+    // There are two of each.
+    write(sysregIss(2, 0, 0, 2, 4), 0x3000n);
+    expect(read(rec, sysregIss(2, 0, 0, 2, 4))).toBe(0n);
+  });
+
+  test("an access that traps is a step that is done", () => {
+    const { rec } = running();
+    const SS = 1n << 21n;
+    rec.pe.r[R.SPSR_EL2]! |= SS;
+    read(rec, sysregIss(3, 0, 0, 5, 0));
+    expect(rec.pe.r[R.SPSR_EL2]! & SS).toBe(0n);
   });
 
   test("IMPLEMENTATION DEFINED: Undefined", () => {

@@ -54,6 +54,7 @@ export const RecLayout = layout("REC", GRANULE_SIZE, {
   gprs: u64s(0x100, 31),
   el1: bytes(0x200, GROUPS.EL1.count * 8), // the PE's EL1 group as a block
   ich: bytes(0x800, GROUPS.ICH.count * 8), // the PE's ICH group as a block
+  debug: bytes(0x900, GROUPS.DEBUG.count * 8), // the DEBUG group: what the Realm has written
 });
 
 export class Rec extends structClass(RecLayout) {
@@ -62,6 +63,7 @@ export class Rec extends structClass(RecLayout) {
     gprs: this.page.wordsOf(RecLayout.fields.gprs),
     el1: this.page.wordsOf(RecLayout.fields.el1),
     ich: this.page.wordsOf(RecLayout.fields.ich),
+    debug: this.page.wordsOf(RecLayout.fields.debug),
   };
 
   /** Physical address of one auxiliary granule. */

@@ -9,6 +9,7 @@ export class PeRegisters {
   readonly gprs: BigUint64Array;
   readonly el1: BigUint64Array;
   readonly ich: BigUint64Array;
+  readonly debug: BigUint64Array;
   readonly fp: BigUint64Array;
 
   constructor({ r }: Pe) {
@@ -17,6 +18,7 @@ export class PeRegisters {
     this.gprs = run(R.X0, RecLayout.fields.gprs.size / 8);
     this.el1 = run(GROUPS.EL1.first, GROUPS.EL1.count);
     this.ich = run(GROUPS.ICH.first, GROUPS.ICH.count);
+    this.debug = run(GROUPS.DEBUG.first, GROUPS.DEBUG.count);
     this.fp = run(GROUPS.FP.first, GROUPS.FP.count);
   }
 }

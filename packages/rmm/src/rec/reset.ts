@@ -26,6 +26,7 @@ export function resetRec(rec: Rec, pc: bigint): void {
 export function turnOnRec(rec: Rec, caller: Rec, { entry, contextId }: { entry: bigint; contextId: bigint }): void {
   rec.bytes.fill(0, RecLayout.fields.gprs.offset, RecLayout.fields.gprs.offset + RecLayout.fields.gprs.size);
   rec.bytes.fill(0, RecLayout.fields.el1.offset, RecLayout.fields.el1.offset + RecLayout.fields.el1.size);
+  rec.blocks.debug.fill(0n);
   resetRec(rec, entry);
   const callerSctlr = caller.get64(el1Offset(R.SCTLR_EL1));
   rec.set64(el1Offset(R.SCTLR_EL1), SCTLR_EL1_RESET | (callerSctlr & SCTLR_EL1_EE.mask));

@@ -4,16 +4,19 @@
  *   ID registers (HCR_EL2.TID3)                    the RMM's view (`id-registers.ts`)
  *   GIC CPU interface: SGI generation, ICC_DIR      REC exit; the Host emulates
  *   IMPLEMENTATION DEFINED (HCR_EL2.TIDCP)          Undefined Instruction exception
- *   all others: debug, trace, PMU, activity monitors  read as zero, writes ignored
+ *   MDSCR_EL1, breakpoints and watchpoints          the Realm's own (`debug.ts`)
+ *   all others: debug channel, trace, PMU, activity monitors  read as zero, writes ignored
  */
 import { ISS_SYSREG, ISS_SYSREG_ID_MASK, RmiRecExitReason, sysregIss } from "@realmbox/abi";
 import { type Pe, R } from "@realmbox/machine";
 import type { Rmm } from "../rmm.js";
 import type { TrapOutcome } from "./abort.js";
+import { readDebug, writeDebug } from "./debug.js";
 import { beginExit } from "./exit.js";
 import { idRegister } from "./id-registers.js";
 import { injectUndefined } from "./inject.js";
 import { LastExit, type Rec } from "./rec.js";
+import { skipInstruction } from "./skip.js";
 
 const ICC_PMR_EL1 = sysregIss(3, 0, 4, 6, 0);
 
@@ -49,7 +52,7 @@ export function realmSysreg(rmm: Rmm, rec: Rec): TrapOutcome {
     injectUndefined(pe, pe.r[R.ELR_EL2]!);
     return "realm";
   }
-  pe.r[R.ELR_EL2]! += 4n;
+  skipInstruction(pe);
   const isRead = ISS_SYSREG.READ.get(esr) === 1n;
   if (isGicRegister(esr)) {
     rec.forgetExit();
@@ -63,8 +66,12 @@ export function realmSysreg(rmm: Rmm, rec: Rec): TrapOutcome {
     return "exit";
   }
   if (isRead) {
-    const value = isIdRegister(esr) ? idRegister(pe, rmm.rd(rec.owner), field(esr, "CRM"), field(esr, "OP2")) : 0n;
-    writeX(pe, rtOf(esr), value);
+    const value = isIdRegister(esr)
+      ? idRegister(pe, rmm.rd(rec.owner), field(esr, "CRM"), field(esr, "OP2"))
+      : readDebug(rmm, rec, esr);
+    writeX(pe, rtOf(esr), value ?? 0n);
+  } else {
+    writeDebug(rmm, rec, esr, readX(pe, rtOf(esr)));
   }
   return "realm";
 }

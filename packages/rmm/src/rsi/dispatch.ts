@@ -8,6 +8,7 @@ import { isPsci, psciCall } from "../psci/psci.js";
 import type { TrapOutcome } from "../rec/abort.js";
 import { beginBufferFaultExit } from "../rec/exit.js";
 import type { Rec } from "../rec/rec.js";
+import { skipInstruction } from "../rec/skip.js";
 import { type Rmm, UNKNOWN_FUNCTION } from "../rmm.js";
 import { fail, type RsiCommandRow, type RsiResult } from "./command.js";
 import { RSI_COMMANDS } from "./table.js";
@@ -36,7 +37,7 @@ export function realmSmc(rmm: Rmm, rec: Rec): TrapOutcome {
 /** Writes the results of a call: X0, then X1 to X3 or as many as there are; and goes past the SMC. */
 export function returnToRealm({ pe }: Rmm, results: readonly bigint[]): void {
   for (let n = 0; n < Math.max(4, results.length); n++) pe.r[R.X0 + n] = results[n] ?? 0n;
-  pe.r[R.ELR_EL2]! += 4n;
+  skipInstruction(pe);
 }
 
 function rsiCall(rmm: Rmm, rec: Rec, command: RsiCommandRow): TrapOutcome {
@@ -49,7 +50,7 @@ function rsiCall(rmm: Rmm, rec: Rec, command: RsiCommandRow): TrapOutcome {
       returnToRealm(rmm, [code(result.status), ...command.out.map((name) => result.out?.[name] ?? 0n)]);
       return "realm";
     case "exit":
-      if (result.status === undefined) rmm.pe.r[R.ELR_EL2]! += 4n;
+      if (result.status === undefined) skipInstruction(rmm.pe);
       else returnToRealm(rmm, [code(result.status)]);
       return "exit";
     case "buffer-fault":
