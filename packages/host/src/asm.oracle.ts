@@ -41,6 +41,9 @@ export const ERET = 0xd69f03e0;
 export const UDF = 0x00000000;
 /** Unmasks IRQs: MSR DAIFClr, #2. */
 export const ENABLE_IRQ = 0xd50342ff;
+/** msr daifclr, #8 and msr daifset, #8: PSTATE.D. */
+export const ENABLE_DEBUG = 0xd50348ff;
+export const DISABLE_DEBUG = 0xd50348df;
 
 /** A system register by op0, op1, CRn, CRm, op2. */
 export type SysReg = readonly [number, number, number, number, number];
@@ -52,6 +55,10 @@ export const msr = (register: SysReg, t: number): number => u32(0xd5000000 | sys
 export const SYS = {
   MPIDR_EL1: [3, 0, 0, 0, 5],
   ID_AA64PFR0_EL1: [3, 0, 0, 4, 0],
+  MDSCR_EL1: [2, 0, 0, 2, 2],
+  DBGWVR0_EL1: [2, 0, 0, 0, 6],
+  DBGWCR0_EL1: [2, 0, 0, 0, 7],
+  SPSR_EL1: [3, 0, 4, 0, 0],
   VBAR_EL1: [3, 0, 12, 0, 0],
   ESR_EL1: [3, 0, 5, 2, 0],
   ELR_EL1: [3, 0, 4, 0, 1],

@@ -21,6 +21,8 @@ import {
   b,
   cbnz,
   cbz,
+  DISABLE_DEBUG,
+  ENABLE_DEBUG,
   ENABLE_IRQ,
   ERET,
   hvc,
@@ -221,6 +223,64 @@ describe.each(KINDS)("%s", (_, kind) => {
     expect(esr >> 26n).toBe(0x25n);
     expect(esr & 0x3fn).toBe(0x10n);
     expect(guest.values[1]).toBe(kind.device(0x200_0000n));
+  });
+
+  test("watches and steps itself", () => {
+    const watched = RAM + 0x7000n;
+    const guest = live(
+      kind,
+      program(
+        adr(1, "vectors"),
+        msr(SYS.VBAR_EL1, 1),
+        mov(26, 0),
+        mov(1, watched),
+        msr(SYS.DBGWVR0_EL1, 1),
+        mov(2, 1n | (1n << 1n) | (1n << 3n) | (0xffn << 5n)), // EL1, loads, eight bytes
+        msr(SYS.DBGWCR0_EL1, 2),
+        mov(3, (1n << 15n) | (1n << 13n)), // MDE, KDE
+        msr(SYS.MDSCR_EL1, 3),
+        ENABLE_DEBUG,
+        str(31, 1),
+        ldr(5, 1, 8, 8),
+        ldr(5, 1),
+        kind.report(21),
+        kind.report(22),
+        // One instruction at a time: an MRS that EL2 emulates is one as well, and the MSR ends it.
+        DISABLE_DEBUG,
+        mov(24, 0),
+        mov(26, 1),
+        mov(3, (1n << 13n) | 1n), // KDE, SS
+        msr(SYS.MDSCR_EL1, 3),
+        adr(4, "stepped"),
+        msr(SYS.ELR_EL1, 4),
+        mov(4, 0x20_01c5n), // SS, PSTATE.D = 0, EL1
+        msr(SYS.SPSR_EL1, 4),
+        ERET,
+        label("stepped"),
+        mrs(5, SYS.ID_AA64PFR0_EL1),
+        movReg(6, 5),
+        movReg(7, 6),
+        msr(SYS.MDSCR_EL1, 31),
+        kind.report(24),
+        kind.report(21),
+        OFF(kind),
+        org(0x800),
+        label("vectors"),
+        org(0xa00), // synchronous, current EL with SPx
+        mrs(21, SYS.ESR_EL1),
+        mrs(22, SYS.FAR_EL1),
+        cbnz(26, "step"),
+        mrs(2, SYS.ELR_EL1),
+        addImm(2, 2, 4),
+        msr(SYS.ELR_EL1, 2),
+        ERET,
+        label("step"),
+        addImm(24, 24, 1),
+        msr(SYS.SPSR_EL1, 4),
+        ERET,
+      ),
+    );
+    expect(guest.values).toEqual([0xd600_0022n, watched, 3n, 0xcf00_0022n]);
   });
 
   test("an SGI to itself arrives through the list registers", () => {
@@ -718,6 +778,57 @@ describe("normal VM", () => {
     ok(stack.process.munmap(memory));
     expect(stack.machine.run({ instructions: 1_000_000 }).kind).toBe("stopped");
     expect(guest.values).toEqual([7n, 9n]);
+  });
+
+  test("two VMs share a PE, each with its own watchpoint", () => {
+    const stack = makeStack({ dramMiB: 32 });
+    const code = (seed: number) =>
+      program(
+        adr(1, "vectors"),
+        msr(SYS.VBAR_EL1, 1),
+        mov(1, RAM + 0x8000n),
+        mov(6, RAM + 0x8000n + BigInt(8 * seed)),
+        msr(SYS.DBGWVR0_EL1, 6),
+        mov(2, 1n | (1n << 1n) | (3n << 3n) | (0xffn << 5n)), // EL1, loads and stores, eight bytes
+        msr(SYS.DBGWCR0_EL1, 2),
+        mov(3, (1n << 15n) | (1n << 13n)), // MDE, KDE
+        msr(SYS.MDSCR_EL1, 3),
+        mov(19, 0),
+        mov(20, 20_000),
+        label("loop"),
+        ENABLE_DEBUG,
+        str(20, 1, 8, 8),
+        str(20, 1, 8, 16),
+        subsImm(20, 20, 1),
+        cbnz(20, "loop"),
+        NORMAL.report(19),
+        NORMAL.report(22),
+        OFF(NORMAL),
+        org(0x800),
+        label("vectors"),
+        org(0xa00), // synchronous, current EL with SPx
+        addImm(19, 19, 1),
+        mrs(22, SYS.FAR_EL1),
+        mrs(2, SYS.ELR_EL1),
+        addImm(2, 2, 4),
+        msr(SYS.ELR_EL1, 2),
+        ERET,
+      );
+    const guests = [1, 2].map((seed) => makeGuest(stack, { realm: false, code: code(seed) }));
+    let stopped = 0;
+    for (const guest of guests) {
+      const onExit: OnExit = () => {
+        stopped++;
+        return "stop";
+      };
+      runGuest(stack, guest, { instructions: 1, onExit });
+    }
+    for (let n = 0; n < 100 && stopped < 2; n++) stack.machine.run({ instructions: 100_000 });
+    expect(guests.map((guest) => guest.values)).toEqual([
+      [20_000n, RAM + 0x8008n],
+      [20_000n, RAM + 0x8010n],
+    ]);
+    ok(stack.host.call(stack.process.exitOp()));
   });
 
   test("two VMs share a PE, each with its own registers, memory and counter", () => {
