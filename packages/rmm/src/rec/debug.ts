@@ -3,7 +3,7 @@
  * (MDCR_EL2.TDA), so the REC always has what the Realm has written; the registers themselves are in the PE while
  * MDSCR_EL1.MDE is set and the REC runs. Software step, BRK and the OS Lock need nothing of the RMM: debug exceptions are
  * the Realm's (MDCR_EL2.TDE = 0), and the rest is in the EL1 group.
- * DEN0137 1.0-rel0, "Realm debug"; DDI 0487, "MDSCR_EL1".
+ * DEN0137 1.0-rel0, "Realm access to System registers"; DDI 0487, "MDSCR_EL1".
  *
  * Invariant: the PE's DEBUG group is the REC's exactly while MDSCR_EL1.MDE is 1, else the Host's.
  */
