@@ -49,5 +49,9 @@ test("it installs nothing else but the OpenPGP library, which is not bundled bec
   const tree = JSON.parse(run("npm", ["ls", "--all", "--json"]));
   expect(Object.keys(tree.dependencies)).toEqual(["realmbox"]);
   expect(Object.keys(tree.dependencies.realmbox.dependencies)).toEqual(["openpgp"]);
-  expect(tree.dependencies.realmbox.dependencies.openpgp.dependencies ?? {}).toEqual({});
+  // What it could use but does not need is listed without a version.
+  const further = Object.values<{ version?: string }>(
+    tree.dependencies.realmbox.dependencies.openpgp.dependencies ?? {},
+  );
+  expect(further.filter(({ version }) => version !== undefined)).toEqual([]);
 });

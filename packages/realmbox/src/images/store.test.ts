@@ -97,6 +97,11 @@ describe("records and files", () => {
     expect(() => new ImageStore(join(file, "cache")).add(Buffer.from("x"))).toThrow(
       /cannot write .*: a part of the path is a file/,
     );
+    if (existsSync("/proc/self")) {
+      expect(() => new ImageStore("/proc/realmbox/cache").downloads()).toThrow(
+        /cannot write '\/proc\/realmbox': folders cannot be made there/,
+      );
+    }
     if (process.getuid?.() === 0) return; // root may write anywhere
     const closed = join(root, "closed");
     mkdirSync(closed);

@@ -25,7 +25,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { homedir, hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ImagesError, interrupted } from "./error.js";
 
@@ -230,11 +230,16 @@ export class ImageStore {
     }
   }
 
+  /** With the folders above it, one by one: Node's recursive form never ends where none can be made, as in /proc. */
   #makeFolder(folder: string): void {
-    try {
-      mkdirSync(folder, { recursive: true });
-    } catch (error) {
-      throw cannotWrite(folder, error);
+    const missing: string[] = [];
+    for (let path = folder; !existsSync(path) && dirname(path) !== path; path = dirname(path)) missing.unshift(path);
+    for (const path of missing) {
+      try {
+        mkdirSync(path);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw cannotWrite(path, error);
+      }
     }
   }
 }
@@ -295,6 +300,7 @@ function cannotWrite(path: string, error: unknown): ImagesError {
     EROFS: "the file system is read-only",
     ENOSPC: "no space is left",
     ENOTDIR: "a part of the path is a file",
+    ENOENT: "folders cannot be made there",
   };
   return new ImagesError(
     "environment",
