@@ -48,7 +48,9 @@ const stateOf = (machine: Machine) => ({
 
 /** Runs to the clock `end`, or just past it, in pieces. */
 function runTo(machine: Machine, end: number, piece = end): Machine {
-  while (machine.now < end) machine.run({ instructions: Math.min(piece, end - machine.now) });
+  while (machine.now < end) {
+    if (machine.run({ instructions: Math.min(piece, end - machine.now) }).kind !== "limit") break;
+  }
   return machine;
 }
 
@@ -126,6 +128,71 @@ describe("breakpoints", () => {
     pe.contextChanged();
     machine.run({ instructions: 2 });
     expect([pe.el, pe.r[R.ELR_EL1]]).toEqual([1, EL0_CODE + 4n]);
+  });
+});
+
+/** Numbers from a seed. DDI 0487 says nothing of what software may write: anything. */
+function randomNumbers(seed: number): () => bigint {
+  let state = BigInt(seed) + 1n;
+  return () => {
+    state = BigInt.asUintN(64, state * 6364136223846793005n + 1442695040888963407n);
+    return state >> 11n;
+  };
+}
+
+/** A stepped machine with debug registers that a seed gives, code that touches memory, and handlers that go on after the instruction. */
+function randomlyDebugged(random: () => bigint): Machine {
+  const pick = <T>(list: readonly T[]): T => list[Number(random() % BigInt(list.length))]!;
+  const code = () => pick([EL0_CODE, EL0_CODE, VBAR + 0x400n, VBAR + 0x200n]) + 4n * (random() % 8n);
+  // Mostly of EL1 and EL0 in any state, loads and stores; sometimes anything.
+  const control = (usual: bigint, any: bigint) => pick([usual, usual, usual, random() & any]) | 1n;
+  const machine = stepped({
+    MDSCR_EL1: pick([0n, MDSCR.SS]) | pick([0n, MDSCR.MDE, MDSCR.MDE]) | pick([0n, MDSCR.KDE]),
+    MDCR_EL2: pick([0n, 0n, 1n << 8n]),
+    OSLSR_EL1: pick([UNLOCKED, UNLOCKED, UNLOCKED, 0xan]),
+    VBAR_EL2: VBAR,
+    X20: DRAM + 0x100n,
+    ...Object.fromEntries(
+      [0, 1].flatMap((n) => [
+        [`DBGBVR${n}`, code()],
+        [`DBGBCR${n}`, control(6n, 0xe1e7n)],
+        [`DBGWVR${n}`, DRAM + 0xf8n + 4n * (random() % 4n)],
+        [`DBGWCR${n}`, control(0x1en | ((random() & 0xffn) << 5n), 0x1f00_fffen)],
+      ]),
+    ),
+  });
+  machine.load(
+    EL0_CODE,
+    assemble((a) => a.label("again").ldr(23, 20).str(20, 20).add(1, 1, 1).b("again").b("again").b("again")),
+  );
+  machine.load(
+    VBAR,
+    assemble((a) => {
+      for (const offset of [0x200, 0x400])
+        a.org(offset).mrs(25, "ELR_EL1").add(25, 25, 4).msr("ELR_EL1", 25).daifClr(8).str(20, 20).ldr(23, 20).eret();
+    }),
+  );
+  return machine;
+}
+
+describe("random debug registers", () => {
+  const DEBUG_CLASSES = [0x30, 0x31, 0x32, 0x33, 0x34, 0x35];
+  const seen = new Set<number>();
+
+  test.each(Array.from({ length: 60 }, (_, seed) => seed))("seed %i: the same in pieces of any size", (seed) => {
+    const whole = stateOf(runTo(randomlyDebugged(randomNumbers(seed)), 3000));
+    const machine = randomlyDebugged(randomNumbers(seed));
+    const random = randomNumbers(seed);
+    while (machine.now < whole.now) {
+      const piece = 1 + Number(random() % 9n);
+      if (machine.run({ instructions: Math.min(piece, whole.now - machine.now) }).kind !== "limit") break;
+    }
+    expect(stateOf(machine)).toEqual(whole);
+    for (const ec of DEBUG_CLASSES) if (machine.counters.exceptions[ec]! > 0) seen.add(ec);
+  });
+
+  test("every class of debug exception was among them", () => {
+    expect([...seen].sort()).toEqual(DEBUG_CLASSES);
   });
 });
 
