@@ -62,12 +62,19 @@ export interface RunUntil {
   readonly checkEvery?: number;
 }
 
+/** What of an AbortSignal a run uses: Node's and the DOM's both fit, and neither's types are needed. */
+export interface StopSignal {
+  readonly aborted: boolean;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
+}
+
 /** What a run that shares its thread may have besides. */
 export interface RunAsyncOptions extends RunUntil {
   /** Console input that comes while the guest runs. */
   readonly source?: ConsoleSource;
   /** Ends the run with `cancelled`, also while it waits. */
-  readonly signal?: AbortSignal;
+  readonly signal?: StopSignal;
   /** Called before others run and before the run waits: whoever buffers output passes it on. */
   readonly onPause?: () => void;
   /** Default: the host's own. */
