@@ -3,7 +3,6 @@
  * what it writes. DDI 0487, "A64 System instructions", "CPACR_EL1", "CPTR_EL2", "HCR_EL2".
  */
 import { SYS_ROWS } from "../../../packages/machine/src/sys-instructions.js";
-import { ID_REGISTERS } from "../../../packages/machine/src/sysreg/id.js";
 import { type Bench, type Case, DEFAULTS, HCR, type Level, mapRunner, NORMAL, SCR, SCTLR, tcr } from "../case.js";
 import { mrs, op, smc, svc, sys } from "../encoding.js";
 import { DATA } from "../layout.js";
@@ -102,10 +101,7 @@ const traps = (registers: Readonly<Record<string, bigint>>, level: Level): boole
   return closed(CPTR_EL2, level === "EL0" && tge);
 };
 
-/** Where there is no FP, its instructions are UNDEFINED and nothing traps: these cases wait for it. */
-const hasFp = (ID_REGISTERS.ID_AA64PFR0_EL1!.value & 0xf_0000n) !== 0xf_0000n;
-
-const floatingPoint: Case[] = (hasFp ? fpSettings : []).map(([name, registers]) => ({
+const floatingPoint: Case[] = fpSettings.map(([name, registers]) => ({
   name: `FP: ${name}`,
   run: (b) => {
     b.set(registers);

@@ -1,7 +1,7 @@
 /**
  * What the machine says it is. ID registers are constants that list exactly what is implemented: RME, EL2, EL3, Secure
- * EL2, VHE, LSE, CRC32, RNDR, FP, Advanced SIMD, AES and SHA; no SVE, no PAuth, no PMU. What a realm or a virtual machine sees of it is the
- * business of the RMM and the Host, through HCR_EL2.TID3. DDI 0487, "ID_AA64PFR0_EL1" and the others.
+ * EL2, VHE, LSE, CRC32, RNDR, FP, Advanced SIMD, AES and SHA; no SVE, no PAuth, no PMU. What a realm or a virtual machine
+ * sees of it is the business of the RMM and the Host, through HCR_EL2.TID3. DDI 0487, "ID_AA64PFR0_EL1" and the others.
  */
 
 /** MIDR_EL1: an implementer and part that firmware has in its CPU tables. */
