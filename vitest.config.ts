@@ -1,7 +1,8 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-const src = (room: string) => fileURLToPath(new URL(`packages/${room}/src/index.ts`, import.meta.url));
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const src = (room: string) => at(`packages/${room}/src/index.ts`);
 const rooms = ["abi", "token", "machine", "monitor", "rmm", "host", "vmm", "attest"];
 
 // Tests read the rooms' sources, so that none needs a build first.
@@ -9,6 +10,7 @@ export default defineConfig({
   resolve: {
     alias: {
       ...Object.fromEntries(rooms.map((room) => [`@realmbox/${room}`, src(room)])),
+      "@realmbox/conformance": at("conformance/rmm/src/index.ts"),
       realmbox: src("realmbox"),
     },
   },

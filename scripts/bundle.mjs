@@ -11,7 +11,8 @@ import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const out = join(root, "packages/realmbox/bundle");
-const rooms = ["abi", "token", "machine", "monitor", "rmm", "host", "vmm", "attest", "realmbox"];
+const rooms = ["abi", "token", "machine", "monitor", "rmm", "host", "vmm", "attest", "realmbox", "conformance"];
+const folderOf = (room) => join(root, room === "conformance" ? "conformance/rmm" : join("packages", room));
 const { version } = JSON.parse(readFileSync(join(root, "packages/realmbox/package.json"), "utf8"));
 
 /** Files under a folder in a fixed order. */
@@ -23,7 +24,7 @@ function filesUnder(folder) {
 
 /** SHA-256 over names and contents of a room's sources, tests left out. */
 function sourceDigest(room) {
-  const folder = join(root, "packages", room, "src");
+  const folder = join(folderOf(room), "src");
   const hash = createHash("sha256");
   for (const file of filesUnder(folder)) {
     if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue;
@@ -114,7 +115,7 @@ for (const name of Object.keys(typed)) {
   });
 }
 for (const room of rooms) {
-  const from = join(root, "packages", room, "dist");
+  const from = join(folderOf(room), "dist");
   for (const file of filesUnder(from).filter((name) => name.endsWith(".d.ts"))) {
     const target = join(out, "types", room, relative(from, file));
     mkdirSync(dirname(target), { recursive: true });
