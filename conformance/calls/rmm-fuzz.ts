@@ -38,7 +38,7 @@ export function fuzzRmm({ seed, calls }: { readonly seed: number; readonly calls
   const machine = new Machine({ board, engine: generateInterpreter() });
   const random = new Random(seed);
   const counts: Record<string, number> = {};
-  const { l0, end } = monitorMap(board.root);
+  const { l0, end } = monitorMap(board);
   const gpt = () => contentOf(machine, [{ base: l0, size: end - l0 }]);
   let gptBefore: ReadonlyMap<number, string> = new Map();
   const delegated = new Set<bigint>();

@@ -14,7 +14,7 @@ import { contentOf, delegatedGranules, findInNonSecure, findInRealm, gpiAt, insp
 
 /** The GPT, in Root memory. */
 function gpt(box: Box): MemoryRange {
-  const { l0, end } = monitorMap(box.machine.board.root);
+  const { l0, end } = monitorMap(box.machine.board);
   return { base: l0, size: end - l0 };
 }
 /** The RMM's VMIDs and granule table, in the Realm carve-out. PE contexts and keys are not tables. */

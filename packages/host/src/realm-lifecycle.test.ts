@@ -71,8 +71,9 @@ function* activeRealm(stack: Stack, size: bigint, vcpus = 1): Op<Built> {
 /** GPT, granule table and all that the RMM keeps, by page; zero pages left out. The monitor's PE contexts are not in it. */
 function firmwareMemory({ machine }: Stack): Map<number, Uint8Array> {
   const pages = new Map<number, Uint8Array>();
-  const { root, realm } = machine.board;
-  const gpt = Number(monitorMap(root).l0);
+  const { board } = machine;
+  const { root, realm } = board;
+  const gpt = Number(monitorMap(board).l0);
   const parts = [
     [gpt, Number(root.base + root.size)],
     [Number(realm.base), Number(realm.base + realm.size)],

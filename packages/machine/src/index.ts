@@ -1,9 +1,13 @@
 export * from "./board/base.js";
+export * from "./board/board.js";
+export * from "./board/fvp.js";
 export * from "./bus.js";
 export * from "./counters.js";
 export * from "./cpu/index.js";
 export * from "./debug/registers.js";
+export * from "./devices/create.js";
 export * from "./devices/pl011.js";
+export type * from "./devices/rows.js";
 export * from "./fault.js";
 export * from "./gic/index.js";
 export * from "./gpt.js";

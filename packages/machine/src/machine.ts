@@ -10,7 +10,7 @@
  * time that has passed outside: the counter shows real time to within a slice, and no two runs are alike.
  */
 import { EC, invariant, Pas, SecurityState } from "@realmbox/abi";
-import type { Board } from "./board/base.js";
+import type { Board } from "./board/board.js";
 import { Bus, type Snapshotable } from "./bus.js";
 import { type MutableCounters, makeCounters } from "./counters.js";
 import type { Engine } from "./cpu/engine.js";
@@ -18,7 +18,8 @@ import { createInterpreter, generateInterpreter } from "./cpu/index.js";
 import { R } from "./cpu/state.js";
 import { isStepActive, MDSCR, MDSCR_LO } from "./debug/enabled.js";
 import { isLoadExclusive, takeStep } from "./debug/exceptions.js";
-import { PL011_SIZE, Pl011 } from "./devices/pl011.js";
+import { createDevice, type Device } from "./devices/create.js";
+import { Pl011 } from "./devices/pl011.js";
 import { MachineHost } from "./engine-host.js";
 import {
   exceptionReturn,
@@ -98,10 +99,12 @@ export class Machine {
   readonly counters: MutableCounters = makeCounters();
   readonly trace: TraceBus;
   readonly reports: Reports;
-  /** The board's UART: the console of firmware and of a Host that is emulated. */
+  /** The board's devices, the GIC apart, by name. */
+  readonly devices: ReadonlyMap<string, Device>;
+  /** The board's first UART: the console of firmware and of a Host that is emulated. */
   readonly uart: Pl011;
-  /** Called with each byte that software sends through the UART. */
-  onUartOutput?: (byte: number) => void;
+  /** Called with each byte that software sends through a UART, and the UART's name. */
+  onUartOutput?: (byte: number, uart: string) => void;
   /** Parts whose state a snapshot holds. */
   readonly parts: Snapshotable[] = [];
 
@@ -150,13 +153,9 @@ export class Machine {
     this.gic = new Gic({ board, pes: this.pes });
     this.gic.onChange = () => this.interruptsChanged();
     for (const device of this.gic.devices) this.bus.attach(device);
-    this.uart = new Pl011({
-      name: "uart",
-      onOutput: (byte) => this.onUartOutput?.(byte),
-      onInterrupt: (level) => this.gic.setSpi(UART_INTID, level),
-    });
-    this.bus.attach({ base: board.uart, size: BigInt(PL011_SIZE), device: this.uart });
-    this.parts.push(this.gic, this.random, this.uart);
+    this.devices = this.createDevices();
+    this.uart = firstUart(this.devices);
+    this.parts.push(this.gic, this.random, ...this.devices.values());
   }
 
   /** The clock: instructions retired and exceptions taken by all PEs, and idle time skipped. */
@@ -370,6 +369,20 @@ export class Machine {
     for (const pe of this.pes) pe.w[EVENT_LO] = 1;
   }
 
+  private createDevices(): ReadonlyMap<string, Device> {
+    const { board } = this;
+    const devices = new Map<string, Device>();
+    for (const row of board.devices ?? [{ kind: "pl011", name: "uart", base: board.uart, intid: UART_INTID }]) {
+      const placed = createDevice(row, {
+        setSpi: (intid, level) => this.gic.setSpi(intid, level),
+        uartOutput: (uart, byte) => this.onUartOutput?.(byte, uart),
+      });
+      this.bus.attach(placed);
+      devices.set(row.name, placed.device);
+    }
+    return devices;
+  }
+
   private forgetProtections(): void {
     this.protections.clear();
     for (const pe of this.pes) pe.forgetProtection();
@@ -559,6 +572,11 @@ export class Machine {
     // A compare value that the clock's numbers cannot reach is never.
     pe.deadline = deadline < Number.MAX_SAFE_INTEGER ? deadline : Number.POSITIVE_INFINITY;
   }
+}
+
+function firstUart(devices: ReadonlyMap<string, Device>): Pl011 {
+  for (const device of devices.values()) if (device instanceof Pl011) return device;
+  throw new Error("a board has a UART");
 }
 
 /** No host address: the instruction at PC was not fetched. */

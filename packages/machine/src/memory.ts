@@ -13,7 +13,7 @@
  * zero then. When the frames are used up, an access to a new page fails like one to an address where nothing answers.
  */
 import { invariant } from "@realmbox/abi";
-import type { Board, MemoryRange } from "./board/base.js";
+import { type Board, type MemoryRange, memoryOf } from "./board/board.js";
 import { ENGINE_TABLES_SIZE, TLB_SIZE } from "./cpu/engine.js";
 import { PE_STATE_SIZE } from "./cpu/state.js";
 import { WASM_PAGE_SIZE, Wasm, type WasmMemory } from "./cpu/wasm/api.js";
@@ -61,7 +61,7 @@ export class PhysicalMemory {
   private framesUsed = 0;
 
   constructor(board: Board) {
-    this.ranges = [board.root, board.realm, ...board.dram];
+    this.ranges = memoryOf(board);
     const chunkOf = (pa: bigint) => Number(pa / BigInt(CHUNK_SIZE));
     const end = Math.max(...this.ranges.map(({ base, size }) => chunkOf(base + size - 1n) + 1));
     this.limit = end * CHUNK_SIZE;

@@ -3,6 +3,7 @@
  * and the library see it as `Pe`; the machine's parts work on the state words directly (words.ts).
  */
 import { invariant, PAS_NAMES, type Pas, type SecurityState } from "@realmbox/abi";
+import { mpidrOf } from "./board/board.js";
 import { PE_STATE_SIZE, PE_STATE_SLOTS, R } from "./cpu/state.js";
 import { el2Enabled, exceptionReturn, lowerState, Vector } from "./exceptions.js";
 import type { GranuleProtection } from "./gpt.js";
@@ -95,8 +96,7 @@ export class Processor implements Pe {
     const base = memory.peStates + index * PE_STATE_SIZE;
     this.machine = machine;
     this.index = index;
-    // RES1 bit 31; affinity level 0 is the linear index.
-    this.mpidr = 0x8000_0000n | BigInt(index);
+    this.mpidr = mpidrOf(machine.board, index);
     this.base = base;
     this.r = memory.u64.subarray(base / 8, base / 8 + PE_STATE_SLOTS);
     this.bytes = memory.u8.subarray(base, base + PE_STATE_SIZE);

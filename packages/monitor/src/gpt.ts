@@ -2,7 +2,7 @@
  * The granule protection tables, in Root memory, and the changes that the RMM may ask for. DDI 0487, "GPT entry formats",
  * "GPCCR_EL3", "GPTBR_EL3".
  *
- * Level 0 covers 1 GiB an entry. What needs a decision per granule (carve-outs, DRAM) has a level 1 table of Granules
+ * Level 0 covers 1 GiB an entry. What needs a decision per granule (carve-outs, DRAM, Secure memory) has a level 1 table of Granules
  * descriptors; the rest of the protected space is level 0 blocks of GPI ANY: devices, and holes that answer with an
  * external abort. Contiguous descriptors are not used: any granule of DRAM may change on its own.
  *
@@ -11,7 +11,16 @@
  * - Only NS <-> REALM changes, and only granules of Host DRAM ever are NS in a level 1 table.
  */
 import { Gpi, GRANULE_SIZE, invariant, isGranuleAligned } from "@realmbox/abi";
-import { type Board, GPCCR, GPTBR, isFault, L0_ENTRY_BITS, type MemoryPort, ppsFor } from "@realmbox/machine";
+import {
+  type Board,
+  GPCCR,
+  GPTBR,
+  isFault,
+  L0_ENTRY_BITS,
+  type MemoryPort,
+  ppsFor,
+  protectionOf,
+} from "@realmbox/machine";
 import type { MonitorMap } from "./memory-map.js";
 
 const L0_ENTRY_SIZE = 1n << BigInt(L0_ENTRY_BITS);
@@ -42,7 +51,7 @@ export class GranuleTables {
   constructor(board: Board, map: MonitorMap) {
     this.#board = board;
     this.#map = map;
-    const ranges = [board.root, board.realm, ...board.dram];
+    const ranges = protectionOf(board);
     // The highest address of each range, as its number of bits.
     const pps = ppsFor(Math.max(...ranges.map(({ base, size }) => (base + size - 1n).toString(2).length)));
     this.ppsBits = PPS_BITS[pps]!;
@@ -58,7 +67,7 @@ export class GranuleTables {
       this.#tables.set(gib, table);
       table += BigInt(L1_TABLE_SIZE);
     }
-    invariant(table <= map.end, "level 1 tables fit into the Root carve-out", table);
+    invariant(table <= map.end, "level 1 tables fit into their place", table);
   }
 
   /** Writes both levels. The granule protection check is still off. */
@@ -69,22 +78,18 @@ export class GranuleTables {
     for (const [gib, table] of this.#tables) l0[Number(gib)] = L0_TABLE | table;
     write(root, this.#map.l0, l0);
 
-    const { root: rootRange, realm, dram } = this.#board;
     for (const [gib, table] of this.#tables) {
       const base = gib * L0_ENTRY_SIZE;
       const entries = new BigUint64Array(L1_TABLE_SIZE / 8).fill(filled(Gpi.ANY));
-      const put = (range: { base: bigint; size: bigint }, gpi: Gpi) => {
+      for (const { gpi, ...range } of protectionOf(this.#board)) {
         const from = range.base > base ? range.base : base;
         const end = range.base + range.size;
         const to = end < base + L0_ENTRY_SIZE ? end : base + L0_ENTRY_SIZE;
         const step = GRANULES_PER_ENTRY * GRANULE;
-        if (from >= to) return;
+        if (from >= to) continue;
         invariant(from % step === 0n && to % step === 0n, "ranges of the board are multiples of 64 KiB", range.base);
         entries.fill(filled(gpi), Number((from - base) / step), Number((to - base) / step));
-      };
-      for (const range of dram) put(range, Gpi.NS);
-      put(realm, Gpi.REALM);
-      put(rootRange, Gpi.ROOT);
+      }
       write(root, table, entries);
     }
   }

@@ -6,14 +6,14 @@
  *   + 0x001_0000  4 KiB    globals: state of the RMM, keys, measurements
  *   + 0x001_1000  4 KiB    platform token under way
  *   + 0x002_0000  256 KiB  PE contexts, 4 KiB each
- *   + 0x010_0000  2 MiB    GPT level 0
- *   + 0x030_0000           GPT level 1, 128 KiB for each GiB that needs one
+ *   + 0x010_0000  2 MiB    GPT level 0, and
+ *   + 0x030_0000           GPT level 1, 128 KiB for each GiB that needs one: unless the board has places for them
  *
  * PE context: two world contexts (Non-secure, Realm), then the power state. A world context holds what the world switch
  * swaps (world.ts).
  */
 import { bytes, GRANULE_SIZE, layout, u32, u64 } from "@realmbox/abi";
-import { GROUPS, type MemoryRange } from "@realmbox/machine";
+import { type Board, GROUPS } from "@realmbox/machine";
 
 export const PES_MAX = 64;
 
@@ -23,21 +23,21 @@ export interface MonitorMap {
   readonly token: bigint;
   readonly l0: bigint;
   readonly l1: bigint;
-  /** End of the Root carve-out. */
+  /** End of the level 1 tables' place. */
   readonly end: bigint;
   /** The context of a PE. */
   context(pe: number): bigint;
 }
 
-export function monitorMap(root: MemoryRange): MonitorMap {
+export function monitorMap({ root, gpt }: Pick<Board, "root" | "gpt">): MonitorMap {
   const at = (offset: number) => root.base + BigInt(offset);
   return {
     vectors: at(0),
     globals: at(0x1_0000),
     token: at(0x1_1000),
-    l0: at(0x10_0000),
-    l1: at(0x30_0000),
-    end: root.base + root.size,
+    l0: gpt?.l0.base ?? at(0x10_0000),
+    l1: gpt?.l1.base ?? at(0x30_0000),
+    end: gpt ? gpt.l1.base + gpt.l1.size : root.base + root.size,
     context: (pe) => at(0x2_0000 + pe * GRANULE_SIZE),
   };
 }

@@ -149,7 +149,7 @@ class Monitor {
     this.#machine = machine;
     this.#crypto = crypto;
     this.#options = options;
-    this.#map = monitorMap(machine.board.root);
+    this.#map = monitorMap(machine.board);
     this.#tables = new GranuleTables(machine.board, this.#map);
     this.#worlds = new Worlds(this.#map);
     this.#memory = new MonitorMemory(this.#map);

@@ -1,5 +1,5 @@
 /**
- * Board `base`: the smallest machine on which the CCA stack runs. Boards are data.
+ * Board `base`: the smallest machine on which the CCA stack runs.
  *
  *   0x0000_0000  64 MiB   Root carve-out: monitor's memory, GPT (L0 and L1)        GPI ROOT
  *   0x1000_0000           devices, GPI ANY:
@@ -9,34 +9,11 @@
  *   0x4000_0000  64 MiB   Realm carve-out: RMM's memory, RMM-EL3 shared page       GPI REALM
  *   0x8000_0000  dramSize DRAM of the Host: delegable                              GPI NS at boot
  */
-export interface Board {
-  readonly name: string;
-  readonly peCount: number;
-  /** Physical address width in bits, and the PPS that the GPT covers. */
-  readonly paBits: number;
-  readonly root: MemoryRange;
-  readonly realm: MemoryRange;
-  readonly dram: readonly MemoryRange[];
-  readonly uart: bigint;
-  readonly gicd: bigint;
-  readonly gicr: bigint;
-  /** Counter frequency, Hz, and how many instructions of the machine's clock make one tick. */
-  readonly counterHz: number;
-  readonly instructionsPerTick: number;
-  /** Bytes of WebAssembly memory for physical pages; a page takes its share when it is first touched. */
-  readonly frameBytes: number;
-}
-
-export interface MemoryRange {
-  readonly base: bigint;
-  readonly size: bigint;
-}
+import { type Board, FRAME_BYTES_MAX } from "./board.js";
 
 const MiB = 1n << 20n;
 /** Frames for the carve-outs, on top of the DRAM's. */
 const CARVE_OUT_BYTES = 192 << 20;
-/** One WebAssembly memory has 4 GiB; PE states, TLBs and engine tables take their part of it. */
-const FRAME_BYTES_MAX = 3840 * 1024 * 1024;
 
 export function baseBoard(
   options: { readonly peCount?: number; readonly dramSize?: bigint; readonly frameBytes?: number } = {},

@@ -4,7 +4,7 @@
  * lines of a PE whenever something may have changed them.
  */
 import { invariant } from "@realmbox/abi";
-import type { Board } from "../board/base.js";
+import type { Board } from "../board/board.js";
 import type { MappedDevice, MmioDevice } from "../bus.js";
 import type { InterruptController } from "../irq.js";
 import type { Pe } from "../pe.js";
