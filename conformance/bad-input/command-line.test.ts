@@ -103,6 +103,7 @@ describe.each<readonly [string, readonly Case[]]>([
       [["run", "--challenge", "zz", "--realm", "hello"], /'--challenge': not 1 to 64 bytes/],
       [["run", "--challenge", "00".repeat(65), "--realm", "hello"], /'--challenge': not 1 to 64 bytes/],
       [["run", "--seed", "x", "hello"], /'--seed'/],
+      [["run", "--interleave", "-1", "hello"], /'--interleave'/],
       [["run", "--kaslr-seed", "0x1ffffffffffffffff", "hello"], /'--kaslr-seed'/],
       [["run", "--realm", "--measurement-algo", "md5", "hello"], /'md5' is neither sha256 nor sha512/],
       [["run", "--realm", "--realm-pv", "a".repeat(65), "hello"], /65 bytes; 64 is the most/],

@@ -55,3 +55,22 @@ test("another seed is another run: keys and tokens differ", () => {
   expect(Buffer.from(one.guest.token!).equals(other.guest.token!)).toBe(false);
   expect(one.box.identity.cpak).not.toEqual(other.box.identity.cpak);
 });
+
+describe("with an interleaving of PEs", () => {
+  const config = { ...small("smp", 4), realm: true };
+  const seeds = [1n, 2n, 3n];
+
+  test("every seed is a run that repeats, and comes to the same end", () => {
+    const runs = seeds.map((interleave) => remains(tracedRun(config, { pes: 4, interleave })));
+    for (const run of runs) expect(run.end).toEqual({ kind: "exit", status: 0 });
+    expect(remains(tracedRun(config, { pes: 4, interleave: seeds[0] }))).toEqual(runs[0]);
+    expect(new Set(runs.map(({ lines }) => lines.join("\n"))).size).toBe(seeds.length);
+  });
+
+  test("the limits of the single runs make no difference", () => {
+    const whole = tracedRun(config, { pes: 4, interleave: 4n });
+    const pieces = tracedRun(config, { pes: 4, interleave: 4n }, {}, { checkEvery: 997 });
+    expect(pieces.lines).toEqual(whole.lines);
+    expect(pieces.box.machine.now).toBe(whole.box.machine.now);
+  });
+});

@@ -4,7 +4,8 @@
  *
  * The clock counts instructions retired by all PEs, and one for each exception taken, ERET, and SMC or ERET of native
  * firmware. Everything that happens at a time happens at its exact count, whatever the slices and limits of `run` are, so
- * the same inputs give the same run. A PE's BUDGET is its share of the clock until the next thing that is due.
+ * the same inputs give the same run. A PE's BUDGET is its share of the clock until the next thing that is due. PEs take
+ * equal turns, or turns that a seed chooses (interleaving.ts).
  *
  * With a host clock (`MachineOptions.clock`) the machine's clock also jumps ahead, at the beginning of each slice, to the
  * time that has passed outside: the counter shows real time to within a slice, and no two runs are alike.
@@ -34,6 +35,7 @@ import {
 } from "./exceptions.js";
 import { Gic } from "./gic/gic.js";
 import { GranuleProtection } from "./gpt.js";
+import { Interleaving } from "./interleaving.js";
 import { Line } from "./irq.js";
 import { PAGE_SIZE, PhysicalMemory } from "./memory.js";
 import { Regime } from "./mmu/context.js";
@@ -69,6 +71,8 @@ export interface MachineOptions {
   readonly engine?: Uint8Array;
   /** Seed of RNDR. */
   readonly seed?: bigint;
+  /** Seed by which PEs interleave; 0, the default: they take equal turns, in order. */
+  readonly interleave?: bigint;
   /** What the counter follows; without it time is instructions alone, and runs repeat. */
   readonly clock?: HostClock;
 }
@@ -96,6 +100,7 @@ export class Machine {
   readonly systemRegisters: SystemRegisters;
   /** What RNDR gives. */
   readonly random: RandomNumbers;
+  private readonly interleaving: Interleaving;
   readonly counters: MutableCounters = makeCounters();
   readonly trace: TraceBus;
   readonly reports: Reports;
@@ -133,7 +138,7 @@ export class Machine {
   private running = false;
   private end: RunEnd | undefined;
 
-  constructor({ board, engine, seed = 0n, clock }: MachineOptions) {
+  constructor({ board, engine, seed = 0n, interleave = 0n, clock }: MachineOptions) {
     this.board = board;
     this.countsPerMs = (board.counterHz * board.instructionsPerTick) / 1000;
     this.engineBytes = engine;
@@ -149,13 +154,14 @@ export class Machine {
     this.host = new MachineHost(this);
     this.systemRegisters = new SystemRegisters(this);
     this.random = new RandomNumbers(seed);
+    this.interleaving = new Interleaving(interleave);
     this.pes = Array.from({ length: board.peCount }, (_, index) => new Processor(this, index));
     this.gic = new Gic({ board, pes: this.pes });
     this.gic.onChange = () => this.interruptsChanged();
     for (const device of this.gic.devices) this.bus.attach(device);
     this.devices = this.createDevices();
     this.uart = firstUart(this.devices);
-    this.parts.push(this.gic, this.random, ...this.devices.values());
+    this.parts.push(this.gic, this.random, this.interleaving, ...this.devices.values());
   }
 
   /** The clock: instructions retired and exceptions taken by all PEs, and idle time skipped. */
@@ -234,7 +240,10 @@ export class Machine {
     this.running = true;
     this.end = undefined;
     try {
-      while (this.end === undefined) this.runSlice(this.pes[this.turn]!, limitAt);
+      while (this.end === undefined) {
+        if (this.sliceEnd === 0 && !this.beginSlice(limitAt)) continue;
+        this.runSlice(this.pes[this.turn]!, limitAt);
+      }
       return this.end;
     } finally {
       this.settle();
@@ -411,12 +420,31 @@ export class Machine {
     if (passed > this.time) this.time = passed;
   }
 
+  /** Says how long the next slice is and, with a seed, whose. False: no PE had anything to do, and time has passed. */
+  private beginSlice(limitAt: number): boolean {
+    if (this.hostClock) this.followHostClock(this.hostClock);
+    const { interleaving } = this;
+    if (!interleaving.isSeeded) {
+      this.sliceEnd = this.time + SLICE;
+      return true;
+    }
+    // Nothing is drawn while all wait, so that it makes no difference how often a limit cuts the waiting.
+    const ready = this.pes.filter((pe) => !this.isIdle(pe));
+    if (ready.length === 0) {
+      if (this.time >= limitAt) this.finish({ kind: "limit" });
+      else this.skipIdle(limitAt);
+      return false;
+    }
+    const next = ready[interleaving.choose(ready.length)]!.index;
+    // Another PE may write what the last one's exclusive monitor holds.
+    if (next !== this.turn) this.pes[this.turn]!.w[EXCL_HOST_LO] = 0;
+    this.turn = next;
+    this.sliceEnd = this.time + interleaving.length();
+    return true;
+  }
+
   /** Runs one PE to the end of its slice, or as far as the run goes. */
   private runSlice(pe: Processor, limitAt: number): void {
-    if (this.sliceEnd === 0) {
-      if (this.hostClock) this.followHostClock(this.hostClock);
-      this.sliceEnd = this.time + SLICE;
-    }
     const { sliceEnd } = this;
     while (this.end === undefined) {
       const now = this.time + pe.spent;
@@ -452,8 +480,9 @@ export class Machine {
   private endSlice(pe: Processor, limitAt: number): void {
     this.settle();
     pe.yielding = false;
-    pe.w[EXCL_HOST_LO] = 0;
     this.sliceEnd = 0;
+    if (this.interleaving.isSeeded) return;
+    pe.w[EXCL_HOST_LO] = 0;
     this.turn = (this.turn + 1) % this.pes.length;
     if (this.turn === 0 && this.pes.every((other) => this.isIdle(other))) this.skipIdle(limitAt);
   }

@@ -20,6 +20,8 @@ export interface BoxOptions {
   readonly dramSize?: bigint;
   /** From which everything random follows: keys, RNDR. Default 0. */
   readonly seed?: bigint;
+  /** Seed by which the PEs interleave, at instruction boundaries; 0, the default: they take turns of 10,000 counts. */
+  readonly interleave?: bigint;
   /** The interpreter's WebAssembly bytes; generated when absent (a tenth of a second). */
   readonly engine?: Uint8Array;
   /**
@@ -53,12 +55,13 @@ export class Box {
   readonly identity: PlatformIdentity;
 
   /** Assembles the machine and boots it up to a Host that waits for work. */
-  constructor({ crypto, pes = 1, dramSize, seed = 0n, engine = ENGINE, clock, trace }: BoxOptions) {
+  constructor({ crypto, pes = 1, dramSize, seed = 0n, interleave = 0n, engine = ENGINE, clock, trace }: BoxOptions) {
     this.crypto = crypto;
     const board = baseBoard({ peCount: pes, ...(dramSize === undefined ? {} : { dramSize }) });
     this.machine = new Machine({
       board,
       seed,
+      interleave,
       ...(engine === undefined ? {} : { engine }),
       ...(clock === undefined ? {} : { clock }),
     });

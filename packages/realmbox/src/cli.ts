@@ -51,6 +51,10 @@ function runOptions(command: Command, { quiet }: { quiet: string }): Command {
       ),
     )
     .option(
+      "--interleave <n>",
+      "the seed by which physical CPUs interleave, at instruction boundaries (default: 0, turns of 10,000 instructions)",
+    )
+    .option(
       "--challenge <hex>",
       "the verifier's nonce for the guest's token, 1 to 64 bytes, or 'random' (default: zeros)",
     )

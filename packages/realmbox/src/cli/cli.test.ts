@@ -85,6 +85,7 @@ const RUN: readonly (readonly [line: string, exitCode: number, ...checks: readon
     0,
     () => expect(textOf("run.pem")).toMatch(/^-----BEGIN PUBLIC KEY-----\n/),
   ],
+  ["run -q --realm -c 2 --interleave 7 hello", 0, says("CPUs", "2, this one has MPIDR 0x0")],
   ["run -q --clock host hello", 0, says("world", "normal VM")],
   ["run -q --timeout 0.5 -p case=loop hostile", 124, tells(/^realmbox: .*time/)],
   ["run -q --max-instructions 1000 hello", 124, tells(/^realmbox: .*instruction/)],

@@ -49,6 +49,7 @@ export interface RunFlags {
   readonly dumpDtb?: string;
   readonly pes?: string;
   readonly seed?: string;
+  readonly interleave?: string;
   readonly challenge?: string;
   readonly cpakOut?: string;
   readonly clock?: string;
@@ -209,6 +210,7 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
     pes,
     dramSize: dramFor(content.value),
     seed: flags.seed === undefined ? 0n : parseInteger("--seed", flags.seed),
+    ...(flags.interleave === undefined ? {} : { interleave: parseInteger("--interleave", flags.interleave) }),
     ...(isHostClock ? { clock: hostTime } : {}),
     trace: {
       categories: ["boot", ...(trace?.categories ?? [])].filter(
