@@ -46,7 +46,7 @@ export class MachineHost implements EngineHost {
     const { mmu } = this;
     const context = mmu.current(pe);
     // A branch to a tagged address: the architecture removes the tag when PC is written.
-    const hi = mmu.untag(context, w[PC_LO + 1]!);
+    const hi = mmu.untagFetch(context, w[PC_LO + 1]!);
     w[PC_LO + 1] = hi;
     const known = mmu.probe(context.fetch, lo, hi);
     if (known !== 0) return known;

@@ -92,6 +92,7 @@ export function accessSyndrome(insn: number): number {
   if (!unsignedOffset) {
     const mode = (insn >>> 10) & 3;
     const register = (insn & (1 << 21)) !== 0;
+    if (register && mode === 1 && size === 3) return ISV | (size << 22) | srt | SF; // LDRAA, LDRAB
     // Unscaled, unprivileged, register offset; not pre- and post-index, nor atomics (bit 21 = 1, mode 0).
     if (register ? mode !== 2 : mode === 1 || mode === 3) return 0;
   }

@@ -8,6 +8,9 @@
 import { EC } from "@realmbox/abi";
 import { rowOf } from "./cpu/disassemble.js";
 import { HostReply } from "./cpu/engine.js";
+import { pointerAuthenticationRows } from "./cpu/rows/pointer-authentication.js";
+import type { Row } from "./cpu/rows/row.js";
+import { R } from "./cpu/state.js";
 import { debugTarget, isStepActive } from "./debug/enabled.js";
 import {
   defaultTarget,
@@ -22,6 +25,7 @@ import {
 } from "./exceptions.js";
 import { takeFpTrap } from "./fp-access.js";
 import type { Machine } from "./machine.js";
+import { authenticateReturn, stripPac, takePauthTrap } from "./pauth.js";
 import type { Processor } from "./processor.js";
 import { setPstate } from "./pstate.js";
 import { executeSys } from "./sys-instructions.js";
@@ -37,6 +41,8 @@ const WFX_ISS = 0x1e0_0000;
 const FIELD = { PAN: 0x04, SPSEL: 0x05, DIT: 0x1a, DAIFSET: 0x1e, DAIFCLR: 0x1f } as const;
 const PSTATE_DIT = 1 << 24;
 
+const PAUTH_ROWS: ReadonlySet<Row> = new Set(pointerAuthenticationRows);
+
 export function executeSystem(machine: Machine, pe: Processor, insn: number): number {
   const top = insn >>> 24;
   if (top === 0xd5 && (insn & (1 << 22)) === 0 && (insn & (1 << 23)) === 0) {
@@ -47,6 +53,9 @@ export function executeSystem(machine: Machine, pe: Processor, insn: number): nu
   }
   if (top === 0xd4) return afterException(pe, generateException(machine, pe, insn));
   if (insn === 0xd69f_03e0) return eret(machine, pe);
+  if (insn >>> 0 === 0xd69f_0bff || insn >>> 0 === 0xd69f_0fff) return authenticatedEret(machine, pe, insn);
+  const pauth = executePauth(pe, insn);
+  if (pauth !== undefined) return afterException(pe, pauth);
   const trap = pe.w[FP_TRAP_LO]!;
   if (trap !== 0 && rowOf(insn)?.fp) takeFpTrap(pe, trap as FpTrap);
   else takeUndefined(pe);
@@ -69,6 +78,24 @@ function eret(machine: Machine, pe: Processor): number {
   if (pe.firmware) return HostReply.LEAVE;
   // An ERET may unmask an interrupt, or come to an EL where it is not masked, or to one that is stepped.
   return isInterruptDue(pe, machine.gic.lines(pe)) || isStepActive(pe.w) ? HostReply.LEAVE : HostReply.JUMP;
+}
+
+/** ERETAA, ERETAB. */
+function authenticatedEret(machine: Machine, pe: Processor, insn: number): number {
+  if (pe.el !== 0 && !authenticateReturn(pe, (insn & (1 << 10)) !== 0)) return afterException(pe, HostReply.JUMP);
+  return eret(machine, pe);
+}
+
+/** XPACI and XPACD; the other instructions of pointer authentication come here when they trap. */
+function executePauth(pe: Processor, insn: number): number | undefined {
+  const row = rowOf(insn);
+  if (!row || !PAUTH_ROWS.has(row)) return undefined;
+  if ((insn & 0xffff_fbe0) >>> 0 === 0xdac1_43e0) {
+    const rd = insn & 0x1f;
+    if (rd !== 31) pe.r[R.X0 + rd] = stripPac(pe, pe.r[R.X0 + rd]!, (insn & (1 << 10)) !== 0);
+    return HostReply.NEXT;
+  }
+  return takePauthTrap(pe) ? HostReply.JUMP : undefined;
 }
 
 function generateException(machine: Machine, pe: Processor, insn: number): number {
@@ -145,8 +172,12 @@ function executeHintOrImmediate(machine: Machine, pe: Processor, insn: number): 
     case 5:
       pe.w[EVENT_LO] = 1;
       return HostReply.NEXT;
-    default:
+    case 7: // XPACLRI
+      pe.r[R.X0 + 30] = stripPac(pe, pe.r[R.X0 + 30]!, false);
       return HostReply.NEXT;
+    default:
+      // A hint of pointer authentication comes here only to trap.
+      return takePauthTrap(pe) ? HostReply.JUMP : HostReply.NEXT;
   }
 }
 

@@ -19,6 +19,7 @@ export const ALIGN_CHECK_LO = R.ALIGN_CHECK * 2;
 export const SP_CHECK_LO = R.SP_CHECK * 2;
 export const FP_TRAP_LO = R.FP_TRAP * 2;
 export const ZVA_TRAP_LO = R.ZVA_TRAP * 2;
+export const PAUTH_LO = R.PAUTH * 2;
 export const EVENT_LO = R.EVENT * 2;
 export const ATTENTION_LO = R.ATTENTION * 2;
 

@@ -9,7 +9,8 @@ import { baseBoard, type HostClock, Machine, type RunEnd } from "@realmbox/machi
 import { createMonitor, type PlatformIdentity, platformIdentity } from "@realmbox/monitor";
 import { createRmm } from "@realmbox/rmm";
 import { type Result, success, VirtualMachine, type VmConfig } from "@realmbox/vmm";
-import { ENGINE, SOURCE_DIGESTS, VERSION } from "./build-info.js";
+import { ENGINE } from "./build-info.js";
+import { identityOf, seedBytes } from "./firmware.js";
 import { Guest, type GuestOptions } from "./guest.js";
 
 export interface BoxOptions {
@@ -22,6 +23,8 @@ export interface BoxOptions {
   readonly seed?: bigint;
   /** Seed by which the PEs interleave, at instruction boundaries; 0, the default: they take turns of 10,000 counts. */
   readonly interleave?: bigint;
+  /** An RMM as a position-independent binary, which the Root Monitor boots at R-EL2; default: realmbox's own. */
+  readonly rmm?: Uint8Array;
   /** The interpreter's WebAssembly bytes; generated when absent (a tenth of a second). */
   readonly engine?: Uint8Array;
   /**
@@ -36,17 +39,6 @@ export interface BoxOptions {
   };
 }
 
-/** What identifies a native firmware: its room, version and sources, as text. */
-const identityOf = (room: keyof typeof SOURCE_DIGESTS): Uint8Array =>
-  Uint8Array.from(`realmbox ${room} ${VERSION} ${SOURCE_DIGESTS[room]}`, (c) => c.charCodeAt(0));
-
-/** A 64-bit seed as the 8 bytes that keys are derived from. */
-const seedBytes = (seed: bigint): Uint8Array => {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, seed), true);
-  return bytes;
-};
-
 export class Box {
   readonly crypto: Crypto;
   readonly machine: Machine;
@@ -55,7 +47,8 @@ export class Box {
   readonly identity: PlatformIdentity;
 
   /** Assembles the machine and boots it up to a Host that waits for work. */
-  constructor({ crypto, pes = 1, dramSize, seed = 0n, interleave = 0n, engine = ENGINE, clock, trace }: BoxOptions) {
+  constructor(options: BoxOptions) {
+    const { crypto, pes = 1, dramSize, seed = 0n, interleave = 0n, engine = ENGINE, clock, trace, rmm } = options;
     this.crypto = crypto;
     const board = baseBoard({ peCount: pes, ...(dramSize === undefined ? {} : { dramSize }) });
     this.machine = new Machine({
@@ -69,18 +62,18 @@ export class Box {
     const platformSeed = { crypto, seed: seedBytes(seed) };
     this.identity = platformIdentity(platformSeed, board.name);
 
-    const rmm = createRmm({ crypto, board, trace: this.machine.trace, image: identityOf("rmm") });
+    const native = rmm ? undefined : createRmm({ crypto, board, trace: this.machine.trace, image: identityOf("rmm") });
     this.host = createHost({ machine: this.machine });
     const monitor = createMonitor({
       machine: this.machine,
       crypto,
       seed: platformSeed.seed,
       image: identityOf("monitor"),
-      rmm: { kind: "native", image: rmm.image },
+      rmm: native ? { kind: "native", image: native.image } : { kind: "binary", image: rmm! },
       host: { kind: "native" },
     });
     this.machine.install("root-el3", monitor);
-    this.machine.install("realm-el2", rmm);
+    if (native) this.machine.install("realm-el2", native);
     this.machine.install("ns-el2", this.host);
     this.machine.register(this.host);
     this.machine.reset();

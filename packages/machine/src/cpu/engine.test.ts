@@ -258,7 +258,7 @@ describe("host calls", () => {
     expect([m.r[R.PC], m.budget]).toEqual([4n, 0]);
   });
 
-  test.each([0x1ee02000, 0x4e401400, 0xffffffff, 0x00000000, 0xd65f0bff, 0x38bfc020])(
+  test.each([0x1ee02000, 0x4e401400, 0xffffffff, 0x00000000, 0xdac14bff, 0x38bfc020])(
     "%i is unknown here and goes to the host",
     (word) => {
       m.code(0, [word]);

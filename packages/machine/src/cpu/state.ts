@@ -39,7 +39,7 @@ const ENGINE = [
   "BUDGET_HELD", // i32: the engine's own, 0 outside `run`
   "FP_TRAP", // i32: non-zero when FP and SIMD instructions trap at the current EL: they go to the host
   "ZVA_TRAP", // i32: non-zero when DC ZVA at the current EL is more than a store of zeros: it goes to the host
-  "ENGINE_SPARE3",
+  "PAUTH", // i32: pointer authentication at the current EL, as cpu/pauth.ts lays it out
 ] as const;
 
 /** EL0 and EL1 registers: a REC, and a vCPU of a normal VM, owns all of them while it runs. */
@@ -212,7 +212,21 @@ const ICC = [
 /** FPCR, FPSR, then V0..V31, two slots each (low half first). */
 const FP = ["FPCR", "FPSR", ...range("V", 64)] as const;
 
-const GROUP_NAMES = { GPR, ENGINE, EL1, DEBUG, EL2, EL2_TIMER, EL3, ICH, ICC, FP };
+/** The performance monitors: whoever gives them to a guest switches them as a block. Up to date outside emulated code. */
+const PMU = [
+  "PMCR_EL0", // E, DP, LP and FZO
+  "PMSELR_EL0",
+  "PMUSERENR_EL0",
+  "PMCNTENSET_EL0",
+  "PMINTENSET_EL1",
+  "PMOVSSET_EL0",
+  "PMCCNTR_EL0",
+  "PMCCFILTR_EL0",
+  ...range("PMEVCNTR", 6),
+  ...range("PMEVTYPER", 6),
+] as const;
+
+const GROUP_NAMES = { GPR, ENGINE, EL1, DEBUG, EL2, EL2_TIMER, EL3, ICH, ICC, FP, PMU };
 export type GroupName = keyof typeof GROUP_NAMES;
 type NamesOf<G extends GroupName> = (typeof GROUP_NAMES)[G][number];
 export type RegName = { [G in GroupName]: NamesOf<G> }[GroupName];

@@ -20,7 +20,7 @@ export type Regime = (typeof Regime)[keyof typeof Regime];
 export const SCTLR = { M: 1 << 0, A: 1 << 1, SA: 1 << 3, SA0: 1 << 4, WXN: 1 << 19 } as const;
 
 const SCTLR_LO = [R.SCTLR_EL1 * 2, R.SCTLR_EL2 * 2, R.SCTLR_EL2 * 2, R.SCTLR_EL3 * 2] as const;
-const TCR_LO = [R.TCR_EL1 * 2, R.TCR_EL2 * 2, R.TCR_EL2 * 2, R.TCR_EL3 * 2] as const;
+export const TCR_LO = [R.TCR_EL1 * 2, R.TCR_EL2 * 2, R.TCR_EL2 * 2, R.TCR_EL3 * 2] as const;
 const TTBR0_LO = [R.TTBR0_EL1 * 2, R.TTBR0_EL2 * 2, R.TTBR0_EL2 * 2, R.TTBR0_EL3 * 2] as const;
 const TTBR1_LO = [R.TTBR1_EL1 * 2, -1, R.TTBR1_EL2 * 2, -1] as const;
 const MAIR_LO = [R.MAIR_EL1 * 2, R.MAIR_EL2 * 2, R.MAIR_EL2 * 2, R.MAIR_EL3 * 2] as const;
@@ -54,8 +54,26 @@ export interface TableRange {
   readonly baseTooBig: boolean;
   /** Hierarchical permissions are ignored. */
   readonly hpd: boolean;
-  /** The top byte of an address is ignored. */
+  /** The top byte of an address is ignored: of data, and of instructions. */
   readonly tbi: boolean;
+  readonly tbiFetch: boolean;
+}
+
+interface Stage1Options extends Pick<TableRange, "off" | "hpd" | "tbi" | "tbiFetch"> {
+  readonly tsz: number;
+}
+
+/**
+ * Of which addresses the top byte is ignored, a bit for each half (bit 55): TCR_ELx.TBI, and for instructions unless
+ * TBID. A regime with one range has the same for both.
+ */
+export function topByteIgnored(lo: number, hi: number, twoRanges: boolean): { data: number; fetch: number } {
+  if (twoRanges) {
+    const data = (hi >>> (37 - 32)) & 3;
+    return { data, fetch: data & ~(hi >>> (51 - 32)) };
+  }
+  const data = (lo & (1 << 20)) !== 0 ? 3 : 0;
+  return { data, fetch: (lo & (1 << 29)) !== 0 ? 0 : data };
 }
 
 /** Stage-2 leaves that a context remembers, by IPA page; a stage-1 walk meets the same few again and again. */
@@ -94,6 +112,7 @@ const NO_RANGE: TableRange = {
   baseTooBig: false,
   hpd: false,
   tbi: false,
+  tbiFetch: false,
 };
 
 /** Words of a context's key. */
@@ -249,9 +268,11 @@ export class TranslationContext {
     const lo = key[2]!;
     const hi = key[3]!;
     const el0 = this.el0;
+    const { data, fetch } = topByteIgnored(lo, hi, this.twoRanges);
+    const ignored = (n: number) => ({ tbi: (data & (1 << n)) !== 0, tbiFetch: (fetch & (1 << n)) !== 0 });
     if (!this.twoRanges) {
       this.limit = outputLimit((lo >> 16) & 7, paBits);
-      const options = { tsz: lo & 0x3f, off: false, hpd: (lo & (1 << 24)) !== 0, tbi: (lo & (1 << 20)) !== 0 };
+      const options = { tsz: lo & 0x3f, off: false, hpd: (lo & (1 << 24)) !== 0, ...ignored(0) };
       this.ranges = [this.stage1Range(join(key[4]!, key[5]! & 0xffff), options), NO_RANGE];
       return;
     }
@@ -262,20 +283,20 @@ export class TranslationContext {
         tsz: lo & 0x3f,
         off: (lo & (1 << 7)) !== 0 || e0pd(0),
         hpd: (hi & (1 << (41 - 32))) !== 0,
-        tbi: (hi & (1 << (37 - 32))) !== 0,
+        ...ignored(0),
       }),
       this.stage1Range(join(key[6]!, key[7]! & 0xffff), {
         tsz: (lo >> 16) & 0x3f,
         off: (lo & (1 << 23)) !== 0 || e0pd(1),
         hpd: (hi & (1 << (42 - 32))) !== 0,
-        tbi: (hi & (1 << (38 - 32))) !== 0,
+        ...ignored(1),
       }),
     ];
   }
 
   /** Without FEAT_TTST and FEAT_LVA: TxSZ is 16 to 39; outside of it every access faults, as the architecture allows. */
-  private stage1Range(ttbr: number, options: { tsz: number; off: boolean; hpd: boolean; tbi: boolean }): TableRange {
-    const { tsz, hpd, tbi } = options;
+  private stage1Range(ttbr: number, options: Stage1Options): TableRange {
+    const { tsz, hpd, tbi, tbiFetch } = options;
     const valid = tsz >= 16 && tsz <= 39;
     const inputBits = valid ? 64 - tsz : 48;
     const level = 3 - Math.floor((inputBits - 13) / 9);
@@ -293,6 +314,7 @@ export class TranslationContext {
       baseTooBig: base >= this.limit,
       hpd,
       tbi,
+      tbiFetch,
     };
   }
 
@@ -368,5 +390,6 @@ function stage2Range(tcr: number, ttbr: number, limit: number, paBits: number): 
     baseTooBig: base >= limit,
     hpd: false,
     tbi: false,
+    tbiFetch: false,
   };
 }

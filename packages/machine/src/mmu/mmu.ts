@@ -18,6 +18,7 @@ import { fpTrap } from "../fp-access.js";
 import { GPC_OK, gpcFault } from "../gpt.js";
 import type { Machine } from "../machine.js";
 import { NO_FRAME, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
+import { pauthWord } from "../pauth.js";
 import type { Processor } from "../processor.js";
 import { OK } from "../sysreg/row.js";
 import { zvaRules } from "../sysreg/rules.js";
@@ -26,6 +27,7 @@ import {
   FP_TRAP_LO,
   HCR,
   HCR_H,
+  PAUTH_LO,
   PC_LO,
   PSTATE,
   PSTATE_LO,
@@ -132,7 +134,7 @@ export class Mmu {
     w[TLB_FETCH_LO] = context ? context.fetch : emptyTlb;
   }
 
-  /** What the engine checks at the current EL: alignment, and whether FP and SIMD or DC ZVA trap there. */
+  /** What the engine checks at the current EL: alignment, whether FP and SIMD or DC ZVA trap, pointer authentication. */
   private setChecks(pe: Processor): void {
     const { w } = pe;
     const el = (w[PSTATE_LO]! >> 2) & 3;
@@ -141,6 +143,7 @@ export class Mmu {
     w[ALIGN_CHECK_LO] = (sctlr & SCTLR.A) !== 0 || isAlignAlways(w, regime, sctlr) ? 1 : 0;
     w[FP_TRAP_LO] = fpTrap(w, el);
     w[ZVA_TRAP_LO] = isAlignAlways(w, regime, sctlr) || zvaRules.some((rule) => rule(pe, el, true) !== OK) ? 1 : 0;
+    w[PAUTH_LO] = pauthWord(w, el, regime);
     w[SP_CHECK_LO] = (sctlr & (el === 0 ? SCTLR.SA0 : SCTLR.SA)) !== 0 ? 1 : 0;
   }
 
@@ -179,6 +182,12 @@ export class Mmu {
   untag(context: TranslationContext, hi: number): number {
     if (!context.twoRanges) return context.ranges[0].tbi ? hi & 0xff_ffff : hi;
     return context.ranges[(hi >> 23) & 1]!.tbi ? (hi << 8) >> 8 : hi;
+  }
+
+  /** The same for the address of an instruction, whose tag TCR_ELx.TBID keeps. */
+  untagFetch(context: TranslationContext, hi: number): number {
+    if (!context.twoRanges) return context.ranges[0].tbiFetch ? hi & 0xff_ffff : hi;
+    return context.ranges[(hi >> 23) & 1]!.tbiFetch ? (hi << 8) >> 8 : hi;
   }
 
   /**
@@ -261,7 +270,7 @@ export class Mmu {
   isNearBreakpoint(pe: Processor): boolean {
     const context = this.current(pe);
     const { w } = pe;
-    return context.watches?.breaksIn(w[PC_LO]!, this.untag(context, w[PC_LO + 1]!)) ?? false;
+    return context.watches?.breaksIn(w[PC_LO]!, this.untagFetch(context, w[PC_LO + 1]!)) ?? false;
   }
 
   /** Drops everything, on all PEs. */

@@ -10,6 +10,7 @@ import { HCR, PSTATE, PSTATE_LO, SCR, SCR_LO } from "../words.js";
 import { CTR, DCZID, ID_REGISTERS, MIDR } from "./id.js";
 import { Effect, type Encoding, OK, type Row, type Rule, UNDEFINED } from "./row.js";
 import {
+  apk,
   el0Needs,
   fpAccess,
   SCTLR_EL0,
@@ -208,6 +209,21 @@ const random: Row[] = (["RNDR", "RNDRRS"] as const).map((name, op2) => ({
   readOnly: true,
 }));
 
+/** Keys of pointer authentication, two registers each. */
+const keyRows: readonly Row[] = (
+  [
+    ["IA", 1, 0],
+    ["IB", 1, 2],
+    ["DA", 2, 0],
+    ["DB", 2, 2],
+    ["GA", 3, 0],
+  ] as const
+).flatMap(([key, crm, op2]) =>
+  (["Lo", "Hi"] as const).map(
+    (half, i): Row => ({ name: `AP${key}Key${half}_EL1`, encoding: [3, 0, 2, crm, op2 + i], el: 1, rules: [apk] }),
+  ),
+);
+
 const OSLK = 0x2n;
 
 const watchRow = (name: `DBG${"B" | "W"}${"V" | "C"}R${0 | 1}`, encoding: Encoding): Row => ({
@@ -255,6 +271,7 @@ export const EL1_ROWS: readonly Row[] = [
   ...specialRows,
   ...identificationRows,
   ...controlRows,
+  ...keyRows,
   ...random,
   ...debugRows,
 ];

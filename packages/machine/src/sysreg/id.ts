@@ -1,6 +1,6 @@
 /**
  * What the machine says it is. ID registers are constants that list exactly what is implemented: RME, EL2, EL3, Secure
- * EL2, VHE, LSE, CRC32, RNDR, FP, Advanced SIMD, AES and SHA; no SVE, no PAuth, no PMU. What a realm or a virtual machine
+ * EL2, VHE, LSE, CRC32, RNDR, FP, Advanced SIMD, AES and SHA, PAuth; PMU; no SVE. What a realm or a virtual machine
  * sees of it is the business of the RMM and the Host, through HCR_EL2.TID3. DDI 0487, "ID_AA64PFR0_EL1" and the others.
  */
 
@@ -44,8 +44,10 @@ export const ID_REGISTERS: Readonly<
     op2: 0,
     value: fields(
       [0, 7], // Armv8.1 debug: VHE requires it
+      [8, 7], // PMUv3p7
       [12, 1], // two breakpoints
       [20, 1], // two watchpoints
+      [60, 1], // MDCR_EL2.HPMN may be 0
     ),
   },
   ID_AA64DFR1_EL1: { crm: 5, op2: 1, value: 0n },
@@ -61,7 +63,15 @@ export const ID_REGISTERS: Readonly<
       [60, 1], // RNDR
     ),
   },
-  ID_AA64ISAR1_EL1: { crm: 6, op2: 1, value: 0n },
+  ID_AA64ISAR1_EL1: {
+    crm: 6,
+    op2: 1,
+    value: fields(
+      [8, 1], // API: pointer authentication, IMPLEMENTATION DEFINED algorithm
+      [28, 1], // GPI: generic codes, likewise
+      [36, 1], // SB
+    ),
+  },
   ID_AA64ISAR2_EL1: { crm: 6, op2: 2, value: 0n },
   ID_AA64MMFR0_EL1: {
     crm: 7,

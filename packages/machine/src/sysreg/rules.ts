@@ -109,6 +109,12 @@ export const tcpac: Rule = ({ w }, el) => {
 /** FPCR and FPSR, as the instructions: they trap with EC 0x07. */
 export const fpAccess: Rule = ({ w }, el) => fpTrap(w, el);
 
+/** Keys of pointer authentication: HCR_EL2.APK, SCR_EL3.APK. */
+export const apk: Rule = ({ w }, el) => {
+  if (el === 1 && el2Enabled(w) && (w[HCR_HI]! & HCR_H.APK) === 0) return 2;
+  return el < 3 && (w[SCR_LO]! & SCR.APK) === 0 ? 3 : OK;
+};
+
 /** CNTPOFF_EL2 at EL2 needs SCR_EL3.ECVEn. */
 export const ecvEnabled: Rule = ({ w }, el) => (el === 2 && (w[SCR_LO]! & SCR.ECVEN) === 0 ? 3 : OK);
 

@@ -50,7 +50,11 @@ const ID_REGISTERS: ReadonlyMap<number, IdRegister> = new Map([
   ],
   [8 * 5 + 1, row("ID_AA64DFR1_EL1", { hidden: [/* ICNTR */ bits(39, 36), /* EBEP */ bits(51, 48)] })],
   [8 * 6 + 0, row("ID_AA64ISAR0_EL1")],
-  [8 * 6 + 1, row("ID_AA64ISAR1_EL1")],
+  [
+    8 * 6 + 1,
+    // Of use to a Realm, but of cost as well: Linux would then sign and authenticate in every function.
+    row("ID_AA64ISAR1_EL1", { hidden: [/* API */ bits(11, 8), /* GPI */ bits(31, 28), /* SB */ bits(39, 36)] }),
+  ],
   [8 * 7 + 0, row("ID_AA64MMFR0_EL1")],
   [8 * 7 + 1, row("ID_AA64MMFR1_EL1")],
   [8 * 7 + 2, row("ID_AA64MMFR2_EL1")],

@@ -7,6 +7,7 @@ import type { Expr, ExprType } from "../rows/expr.js";
 import { CodeWriter } from "../wasm/code.js";
 import type { ModuleWriter } from "../wasm/module.js";
 import { FP_HELPERS } from "./fp-helpers.js";
+import { PAUTH_HELPERS } from "./pauth-helpers.js";
 import { SIMD_HELPERS } from "./simd-helpers.js";
 import { type Local, Statements } from "./statements.js";
 
@@ -67,7 +68,7 @@ export class HelperBody extends Statements {
   }
 }
 
-const HELPERS: HelperTable = { ...SIMD_HELPERS, ...FP_HELPERS };
+const HELPERS: HelperTable = { ...SIMD_HELPERS, ...FP_HELPERS, ...PAUTH_HELPERS };
 
 /** Adds the functions to a module. */
 export function defineHelpers(module: ModuleWriter, imports: HelperImports): ReadonlyMap<string, DeclaredFunction> {

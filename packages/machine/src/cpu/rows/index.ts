@@ -1,8 +1,8 @@
 /**
  * All instructions.
  *
- * @spec DDI 0487, "A64 Base Instruction Descriptions": partial: Armv8.0 with FEAT_LSE and FEAT_CRC32; later extensions
- *   (pointer authentication, RCPC, LOR, flag manipulation, MTE, MOPS, …) are UNDEFINED, their hints do nothing
+ * @spec DDI 0487, "A64 Base Instruction Descriptions": partial: Armv8.0 with FEAT_LSE, FEAT_CRC32, FEAT_PAuth
+ *   and FEAT_SB; later extensions (RCPC, LOR, flag manipulation, MTE, MOPS, …) are UNDEFINED, their hints do nothing
  * @spec DDI 0487, "A64 Advanced SIMD and Floating-point Instruction Descriptions": partial: Armv8.0 with FEAT_AES,
  *   FEAT_PMULL, FEAT_SHA1 and FEAT_SHA256; later extensions (half-precision arithmetic, rounding doubling multiply
  *   accumulate, dot product, complex numbers, SHA-512, SHA-3, SM3, SM4, BFloat16, …) are UNDEFINED
@@ -19,6 +19,7 @@ import { hotSystemRows } from "./hot-system.js";
 import { loadStoreRows } from "./load-store.js";
 import { logicalRows } from "./logical.js";
 import { multiplyRows } from "./multiply.js";
+import { pointerAuthenticationRows } from "./pointer-authentication.js";
 import type { Row } from "./row.js";
 import { selectRows } from "./select.js";
 import { simdElementRows } from "./simd-element.js";
@@ -41,6 +42,7 @@ export const ROWS: readonly Row[] = [
   ...atomicRows,
   ...systemRows,
   ...hotSystemRows,
+  ...pointerAuthenticationRows,
   ...simdLoadStoreRows,
   ...simdMoveRows,
   ...simdThreeSameRows,

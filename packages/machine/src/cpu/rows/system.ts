@@ -2,7 +2,9 @@
  * Hints, barriers, and everything that the machine does for the engine: system registers, SYS, exception generation and
  * return. DDI 0487, "Branches, Exception Generating and System instructions".
  */
+import { PAUTH_ENABLES } from "../pauth.js";
 import type { Context } from "./context.js";
+import { and, or, shl, wrap } from "./expr.js";
 import { row } from "./row.js";
 import { imm, reg } from "./text.js";
 
@@ -50,6 +52,7 @@ const EVENTS = [
   { name: "WFI", m: "0000", p: "011" },
   { name: "SEV", m: "0000", p: "100" },
   { name: "SEVL", m: "0000", p: "101" },
+  { name: "XPACLRI", m: "0000", p: "111" },
 ] as const;
 
 /** op1:CRn:CRm:op2 in the generic spelling. */
@@ -80,8 +83,11 @@ export const systemRows = [
   row("11010101000000110010 mmmm ppp 11111", {
     name: "HINT",
     group: "system",
-    // Hints of features that are absent do nothing.
-    sem: () => {},
+    // Those of pointer authentication while a key is enabled; hints of features that are absent do nothing.
+    sem: (c, { m, p }) =>
+      c.when(and(wrap(c.special("PAUTH")), PAUTH_ENABLES), () =>
+        c.when(c.helper("pauthHint", "i32", or(shl(m, 3), p)), () => c.system()),
+      ),
     print: ({ m, p }) => HINTS[m * 8 + p] ?? `hint ${imm(m * 8 + p)}`,
   }),
   ...EVENTS.map(({ name, m, p }) =>
@@ -117,6 +123,12 @@ export const systemRows = [
     group: "system",
     sem: () => {},
     print: ({ m }) => (m === 15 ? "isb" : `isb ${imm(m)}`),
+  }),
+  row("11010101000000110011 0000 111 11111", {
+    name: "SB",
+    group: "system",
+    sem: () => {},
+    print: () => "sb",
   }),
   row("1101010100000 kkk 0100 mmmm ppp 11111", {
     name: "MSR (immediate)",
