@@ -10,6 +10,8 @@ import { advanceStep, isStepActive, stepAfterReturn } from "./debug/enabled.js";
 import { takeStep } from "./debug/exceptions.js";
 import { Line } from "./irq.js";
 import { el2Enabled, hcrHi, hcrLo, lowerState } from "./lower-state.js";
+import { armPmu, countPmuEvent } from "./pmu/counting.js";
+import { PmuEvent } from "./pmu/registers.js";
 import type { Processor } from "./processor.js";
 import { packFlags, setFlags, setPstate } from "./pstate.js";
 import type { SlotEvent } from "./slot.js";
@@ -70,6 +72,7 @@ const EVENT_RETURN: SlotEvent = { kind: "return" };
 export function enterException(pe: Processor, target: TargetEl, vector: Vector, esr: number, after: 0 | 4): void {
   const { w } = pe;
   pe.account();
+  if (pe.pmu.live) countPmuEvent(pe, PmuEvent.EXC_TAKEN);
   const before = w[PSTATE_LO]!;
   const el = (before >> 2) & 3;
   const lower = target > el;
@@ -93,6 +96,7 @@ export function enterException(pe: Processor, target: TargetEl, vector: Vector, 
   pe.charge();
   if (target === 1) pe.guestLevelChanged();
   else pe.levelChanged();
+  if (pe.pmu.live) armPmu(pe);
 }
 
 /** PAN is set on entry to EL1, and to EL2 under the EL2&0 regime, unless SCTLR_ELx.SPAN says to leave it. */
@@ -143,6 +147,7 @@ function legalMode(pe: Processor, spsr: number, el: number): number {
 export function exceptionReturn(pe: Processor): void {
   const { w } = pe;
   pe.account();
+  if (pe.pmu.live) countPmuEvent(pe, PmuEvent.EXC_RETURN);
   pe.nested = 0;
   const { el } = pe;
   const spsr = w[SPSR[el]!]!;
@@ -160,6 +165,7 @@ export function exceptionReturn(pe: Processor): void {
   pe.charge();
   if (el === 1) pe.guestLevelChanged();
   else pe.levelChanged();
+  if (pe.pmu.live) armPmu(pe);
   if ((w[PSTATE_LO]! & PSTATE.IL) === 0) return;
   // The next instruction of an illegal state is an exception itself; only a pending software step has priority.
   if (step === 0 && isStepActive(w)) takeStep(pe, false, false);

@@ -41,6 +41,8 @@ import { PAGE_SIZE, PhysicalMemory } from "./memory.js";
 import { Regime } from "./mmu/context.js";
 import { Mmu } from "./mmu/mmu.js";
 import type { TlbiOperation } from "./pe.js";
+import { countsToOverflow, isPmuInterrupting } from "./pmu/counting.js";
+import { PMU_PPI } from "./pmu/registers.js";
 import { Port } from "./ports.js";
 import { Processor, slotLevels } from "./processor.js";
 import { RandomNumbers } from "./random.js";
@@ -463,6 +465,7 @@ export class Machine {
       }
       this.settle();
       this.updateTimers(pe);
+      this.updatePmu(pe);
       const lines = this.gic.lines(pe);
       if (pe.sleeping) {
         if (!this.canWake(pe, lines)) {
@@ -539,7 +542,7 @@ export class Machine {
 
   private runEmulated(pe: Processor, budget: number): void {
     if ((pe.w[MDSCR_LO]! & (MDSCR.SS | MDSCR.MDE)) !== 0 && this.runDebugged(pe)) return;
-    pe.grant(budget);
+    pe.grant(pe.pmu.live ? Math.min(budget, countsToOverflow(pe)) : budget);
     pe.w[ATTENTION_LO] = 0;
     this.engineOrNew.run(pe.base);
     pe.account();
@@ -584,6 +587,13 @@ export class Machine {
       module: this.engineBytes ?? generatedOnce(),
     });
     return this.engine;
+  }
+
+  /** Brings the PMU's interrupt up to date. Nothing changes it while the PE waits. */
+  private updatePmu({ w, pmu, index }: Processor): void {
+    if (isPmuInterrupting(w) === pmu.output) return;
+    pmu.output = !pmu.output;
+    this.gic.setPpi(index, PMU_PPI, pmu.output);
   }
 
   /** Brings the timers' outputs up to date when their time has come or their registers have changed. */

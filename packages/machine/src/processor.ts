@@ -10,6 +10,8 @@ import type { GranuleProtection } from "./gpt.js";
 import type { TimerName } from "./irq.js";
 import type { Machine } from "./machine.js";
 import type { Pe, TlbiOperation } from "./pe.js";
+import { PmuState, settlePmu } from "./pmu/counting.js";
+import { PMCNTENSET_LO, PMU_COUNTERS } from "./pmu/registers.js";
 import { Port, stateHasPas } from "./ports.js";
 import { packFlags, setFlags, setPstate } from "./pstate.js";
 import type { Firmware, MemoryPort, SlotEvent, SlotName } from "./slot.js";
@@ -76,6 +78,9 @@ export class Processor implements Pe {
   granted = 0;
   /** Instructions retired in all. */
   retired = 0;
+  /** Counts of the clock in all that were no instructions. */
+  charged = 0;
+  readonly pmu = new PmuState();
   /** Synchronous exceptions in a row without a retired instruction, at one or two addresses. */
   fruitless = 0;
   /** Synchronous exceptions in a row whose handler ends in the next one, within its vectors. */
@@ -110,6 +115,9 @@ export class Processor implements Pe {
     this.r[R.OSLSR_EL1] = 0xan; // OSLM = 0b10, OSLK = 1
     this.r[R.VPIDR_EL2] = MIDR;
     this.r[R.VMPIDR_EL2] = this.mpidr;
+    this.r[R.MDCR_EL2] = BigInt(PMU_COUNTERS); // HPMN
+    this.pmu.live = false;
+    this.pmu.output = false;
     this.power = "off";
     this.sleeping = false;
     this.yielding = false;
@@ -252,6 +260,7 @@ export class Processor implements Pe {
   charge(): void {
     this.w[BUDGET_LO]!--;
     this.mark--;
+    this.charged++;
   }
 
   /** Counts the instruction that the host has just done on the engine's behalf. */
@@ -263,10 +272,21 @@ export class Processor implements Pe {
   account(): void {
     const left = this.w[BUDGET_LO]!;
     const done = this.mark - left;
-    if (done === 0) return;
-    this.mark = left;
-    this.retired += done;
-    this.machine.counters.instructions[this.state * 4 + this.el]! += done;
+    if (done !== 0) {
+      this.mark = left;
+      this.retired += done;
+      this.machine.counters.instructions[this.state * 4 + this.el]! += done;
+    }
+    if (this.w[PMCNTENSET_LO] !== 0 || this.pmu.live) settlePmu(this);
+  }
+
+  /** Leaves the PE at most `counts` of what it still has of its grant. */
+  limit(counts: number): void {
+    const less = this.w[BUDGET_LO]! - counts;
+    if (less <= 0) return;
+    this.w[BUDGET_LO]! -= less;
+    this.granted -= less;
+    this.mark -= less;
   }
 
   /** Gives the PE `budget` counts; what was left of the last grant is dropped. */
@@ -380,6 +400,7 @@ export class Processor implements Pe {
       event,
       deadline: Number.isFinite(deadline) ? deadline : -1,
       timerOutputs,
+      pmuOutput: this.pmu.output,
       retired,
       lastState,
       fruitless: this.fruitless,
@@ -403,6 +424,8 @@ export class Processor implements Pe {
     this.retiredAtSync = saved.retiredAtSync;
     this.syncPcs.set(saved.syncPcs);
     this.lastState = saved.lastState;
+    this.pmu.live = false;
+    this.pmu.output = saved.pmuOutput;
     this.grant(0);
     this.timerInputsChanged();
     this.levelChanged();
@@ -418,6 +441,7 @@ export interface SavedProcessor {
   /** -1: none. */
   readonly deadline: number;
   readonly timerOutputs: number;
+  readonly pmuOutput: boolean;
   readonly retired: number;
   readonly lastState: SecurityState | -1;
   readonly fruitless: number;

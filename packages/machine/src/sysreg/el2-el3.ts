@@ -1,6 +1,7 @@
 /** System registers of EL2 (and its aliases of EL1's) and EL3. DDI 0487, "AArch64 System Register Descriptions". */
 import { R } from "../cpu/state.js";
 import { GPCCR_WRITABLE, GPTBR } from "../gpt.js";
+import type { Processor } from "../processor.js";
 import { isCurrentBank } from "../pstate.js";
 import { Effect, type Encoding, OK, type Row, type Rule, UNDEFINED } from "./row.js";
 import { ecvEnabled, scxtnum, secureEl2, tcpac, tda } from "./rules.js";
@@ -10,6 +11,12 @@ const HCR_RES0 = (1n << 42n) | (1n << 43n) | (1n << 45n) | (1n << 29n);
 /** AArch64 only: RW reads as one. */
 const HCR_RES1 = 1n << 31n;
 const SCR_RES1 = (3n << 4n) | (1n << 10n);
+
+/** Both say what counts: what the PE has retired until now counts by the old value. */
+function writeMdcr(pe: Processor, slot: number, value: bigint): void {
+  pe.account();
+  pe.r[slot] = value;
+}
 
 const context = Effect.CONTEXT;
 
@@ -23,7 +30,14 @@ const el2Rows: readonly Row[] = [
   { name: "AFSR0_EL2", encoding: [3, 4, 5, 1, 0], el: 2 },
   { name: "AFSR1_EL2", encoding: [3, 4, 5, 1, 1], el: 2 },
   { name: "AMAIR_EL2", encoding: [3, 4, 10, 3, 0], el: 2 },
-  { name: "MDCR_EL2", encoding: [3, 4, 1, 1, 1], el: 2, rules: [tda], mask: 0xffff_ffffn, effect: Effect.DEBUG },
+  {
+    name: "MDCR_EL2",
+    encoding: [3, 4, 1, 1, 1],
+    el: 2,
+    rules: [tda],
+    write: (pe, value) => writeMdcr(pe, R.MDCR_EL2, value & 0xffff_ffffn),
+    effect: Effect.DEBUG,
+  },
   { name: "CPTR_EL2", encoding: [3, 4, 1, 1, 2], el: 2, rules: [tcpac], effect: Effect.FP_ACCESS },
   { name: "HSTR_EL2", encoding: [3, 4, 1, 1, 3], el: 2 },
   { name: "TTBR0_EL2", encoding: [3, 4, 2, 0, 0], el: 2, effect: context },
@@ -104,7 +118,13 @@ const el3Rows: readonly Row[] = [
   { name: "AFSR1_EL3", encoding: [3, 6, 5, 1, 1], el: 3 },
   { name: "AMAIR_EL3", encoding: [3, 6, 10, 3, 0], el: 3 },
   { name: "CPTR_EL3", encoding: [3, 6, 1, 1, 2], el: 3, effect: Effect.FP_ACCESS },
-  { name: "MDCR_EL3", encoding: [3, 6, 1, 3, 1], el: 3, effect: Effect.DEBUG },
+  {
+    name: "MDCR_EL3",
+    encoding: [3, 6, 1, 3, 1],
+    el: 3,
+    write: (pe, value) => writeMdcr(pe, R.MDCR_EL3, value),
+    effect: Effect.DEBUG,
+  },
   { name: "TTBR0_EL3", encoding: [3, 6, 2, 0, 0], el: 3, effect: context },
   { name: "TCR_EL3", encoding: [3, 6, 2, 0, 2], el: 3, effect: context },
   { name: "MAIR_EL3", encoding: [3, 6, 10, 2, 0], el: 3, effect: context },

@@ -37,6 +37,8 @@ export const Effect = {
   FP_ACCESS: 5,
   /** Self-hosted debug: what is watched, and whether software step is active. */
   DEBUG: 6,
+  /** Performance monitors: what counts, and the overflow interrupt. */
+  PMU: 7,
   /** The Security state below EL3, routing, traps: everything. */
   WORLD: 4,
 } as const;

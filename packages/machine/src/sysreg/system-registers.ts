@@ -2,8 +2,8 @@
  * MRS and MSR: looks the register up, applies the access rules and traps, reads or writes, and brings the machine up to
  * date with what a write has changed. The same tables serve native firmware by name.
  *
- * @spec DDI 0487, "AArch64 System Register Descriptions": partial: the registers of the implemented features; no PMU,
- *   FGT, MPAM, SVE
+ * @spec DDI 0487, "AArch64 System Register Descriptions": partial: the registers of the implemented features; no FGT,
+ *   MPAM, SVE
  */
 import { EC, invariant, sysregIss } from "@realmbox/abi";
 import { HostReply } from "../cpu/engine.js";
@@ -17,6 +17,7 @@ import type { Processor } from "../processor.js";
 import { HCR, HCR_H } from "../words.js";
 import { EL1_ROWS } from "./el1.js";
 import { EL2_EL3_ROWS } from "./el2-el3.js";
+import { PMU_ROWS } from "./pmu-rows.js";
 import { type Check, Effect, encodingKey, type FpTrap, OK, type Row, UNDEFINED } from "./row.js";
 import { TIMER_ROWS } from "./timer-rows.js";
 
@@ -31,7 +32,7 @@ interface Register {
   write(pe: Processor, value: bigint, el: number): void;
 }
 
-const ALL_ROWS: readonly Row[] = [...EL1_ROWS, ...EL2_EL3_ROWS, ...TIMER_ROWS];
+const ALL_ROWS: readonly Row[] = [...EL1_ROWS, ...EL2_EL3_ROWS, ...TIMER_ROWS, ...PMU_ROWS];
 
 /** HCR_EL2.TIDCP: IMPLEMENTATION DEFINED encodings (CRn 11 and 15) trap from EL1. */
 const isImplementationDefined = (key: number): boolean => {
@@ -117,7 +118,7 @@ export class SystemRegisters {
       case Effect.DEBUG:
         pe.contextChanged();
         pe.completeInstruction();
-        return isStepActive(pe.w) ? HostReply.LEAVE : HostReply.JUMP;
+        return isStepActive(pe.w) || pe.pmu.live ? HostReply.LEAVE : HostReply.JUMP;
       case Effect.FP_ACCESS:
         pe.machine.mmu.checksChanged(pe);
         return HostReply.NEXT;
