@@ -18,6 +18,8 @@ export interface Counters {
   granuleTransitions: number;
   /** Granule protection faults, by whomever caused: a PE, or a port. */
   readonly granuleProtectionFaults: number;
+  /** Resets of the whole machine after its first start. */
+  readonly resets: number;
   /** Steps of native firmware. */
   readonly nativeSteps: number;
   /** Port accesses of native firmware and Host-side devices: calls and bytes by PAS. */
@@ -45,6 +47,7 @@ export function makeCounters(): MutableCounters {
     worldSwitches: 0,
     granuleTransitions: 0,
     granuleProtectionFaults: 0,
+    resets: 0,
     nativeSteps: 0,
     ports: {
       "root-el3": ports(),

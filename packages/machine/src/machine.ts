@@ -12,6 +12,7 @@
  */
 import { EC, invariant, Pas, SecurityState } from "@realmbox/abi";
 import type { Board } from "./board/board.js";
+import { BoardDevices } from "./board-devices.js";
 import { Bus, type Snapshotable } from "./bus.js";
 import { type MutableCounters, makeCounters } from "./counters.js";
 import type { Engine } from "./cpu/engine.js";
@@ -19,8 +20,7 @@ import { createInterpreter, generateInterpreter } from "./cpu/index.js";
 import { R } from "./cpu/state.js";
 import { isStepActive, MDSCR, MDSCR_LO } from "./debug/enabled.js";
 import { isLoadExclusive, takeStep } from "./debug/exceptions.js";
-import { createDevice, type Device } from "./devices/create.js";
-import { Pl011 } from "./devices/pl011.js";
+import type { Device, Pl011 } from "./devices/index.js";
 import { MachineHost } from "./engine-host.js";
 import {
   exceptionReturn,
@@ -59,9 +59,6 @@ const SLICE = 10_000;
 /** Synchronous exceptions in a row, without a retired instruction or by the handler's own vectors, that end a run. */
 const FRUITLESS_MAX = 64;
 
-/** SPI 5: where the FVP has its first UART. */
-const UART_INTID = 37;
-
 /** Time outside of the machine: monotonic, in milliseconds from any zero. */
 export interface HostClock {
   now(): number;
@@ -77,6 +74,14 @@ export interface MachineOptions {
   readonly interleave?: bigint;
   /** What the counter follows; without it time is instructions alone, and runs repeat. */
   readonly clock?: HostClock;
+}
+
+/** A reset of the running machine. */
+export interface MachineReset {
+  /** A watchdog's name, `PSCI_SYSTEM_RESET`, or what else asked for it. */
+  readonly reason: string;
+  /** How many there were, this one included. */
+  readonly count: number;
 }
 
 export type RunEnd =
@@ -106,12 +111,13 @@ export class Machine {
   readonly counters: MutableCounters = makeCounters();
   readonly trace: TraceBus;
   readonly reports: Reports;
-  /** The board's devices, the GIC apart, by name. */
-  readonly devices: ReadonlyMap<string, Device>;
-  /** The board's first UART: the console of firmware and of a Host that is emulated. */
-  readonly uart: Pl011;
   /** Called with each byte that software sends through a UART, and the UART's name. */
   onUartOutput?: (byte: number, uart: string) => void;
+  /**
+   * Called when something resets the machine: a watchdog, PSCI, the board's reboot register. True: the machine starts
+   * again. False, and when nobody listens: the run ends with the reason, before the reset.
+   */
+  onReset?: (reset: MachineReset) => boolean;
   /** Parts whose state a snapshot holds. */
   readonly parts: Snapshotable[] = [];
 
@@ -123,6 +129,7 @@ export class Machine {
   /** Counts of the clock in a millisecond of the counter. */
   readonly countsPerMs: number;
 
+  private readonly boardDevices: BoardDevices;
   private readonly engineBytes: Uint8Array | undefined;
   private readonly hostClock: HostClock | undefined;
   /** What the host clock showed when the machine's was 0. */
@@ -138,6 +145,8 @@ export class Machine {
   private turn = 0;
   private sliceEnd = 0;
   private running = false;
+  /** Why the machine is to be reset. */
+  private resetReason: string | undefined;
   private end: RunEnd | undefined;
 
   constructor({ board, engine, seed = 0n, interleave = 0n, clock }: MachineOptions) {
@@ -161,14 +170,23 @@ export class Machine {
     this.gic = new Gic({ board, pes: this.pes });
     this.gic.onChange = () => this.interruptsChanged();
     for (const device of this.gic.devices) this.bus.attach(device);
-    this.devices = this.createDevices();
-    this.uart = firstUart(this.devices);
+    this.boardDevices = new BoardDevices(this);
     this.parts.push(this.gic, this.random, this.interleaving, ...this.devices.values());
   }
 
   /** The clock: instructions retired and exceptions taken by all PEs, and idle time skipped. */
   get now(): number {
     return this.time + this.pes[this.turn]!.spent;
+  }
+
+  /** The board's devices, the GIC apart, by name. */
+  get devices(): ReadonlyMap<string, Device> {
+    return this.boardDevices.byName;
+  }
+
+  /** The board's first UART: the console of firmware and of a Host that is emulated. */
+  get uart(): Pl011 {
+    return this.boardDevices.uart;
   }
 
   /** The physical count in ticks, as a number. */
@@ -207,17 +225,22 @@ export class Machine {
     }
   }
 
-  /** PE 0 starts at EL3, the others are off. Memory keeps its contents. */
+  /** Power-on: PE 0 starts at EL3, the others are off. Memory keeps its contents but for what the board erases. */
   reset(): void {
     this.time = 0;
-    this.turn = 0;
-    this.sliceEnd = 0;
     this.end = undefined;
     this.meetHostClock();
-    for (const pe of this.pes) pe.reset();
-    this.gic.reset();
-    this.mmu.flushAll();
-    this.startPe(0);
+    for (const { base, size } of this.board.erased ?? []) this.load(base, new Uint8Array(Number(size)).fill(0xff));
+    this.restart();
+  }
+
+  /**
+   * A reset of the running machine: all PEs are off, devices are as after power-on, PE 0 starts at EL3. Memory and the clock
+   * go on. It happens when the step or instruction that is under way is done, if `onReset` says so.
+   */
+  requestReset(reason: string): void {
+    this.resetReason ??= reason;
+    this.pes[this.turn]!.w[ATTENTION_LO] = 1;
   }
 
   /** A PE that is off begins at EL3, with the event `start`. */
@@ -243,7 +266,8 @@ export class Machine {
     this.end = undefined;
     try {
       while (this.end === undefined) {
-        if (this.sliceEnd === 0 && !this.beginSlice(limitAt)) continue;
+        if (this.resetReason !== undefined) this.resetOrEnd(this.resetReason);
+        else if (this.sliceEnd === 0 && !this.beginSlice(limitAt)) continue;
         this.runSlice(this.pes[this.turn]!, limitAt);
       }
       return this.end;
@@ -289,6 +313,7 @@ export class Machine {
     this.turn = turn;
     this.sliceEnd = sliceEnd;
     this.meetHostClock();
+    this.boardDevices.schedule.update();
     this.mmu.flushAll();
   }
 
@@ -380,18 +405,26 @@ export class Machine {
     for (const pe of this.pes) pe.w[EVENT_LO] = 1;
   }
 
-  private createDevices(): ReadonlyMap<string, Device> {
-    const { board } = this;
-    const devices = new Map<string, Device>();
-    for (const row of board.devices ?? [{ kind: "pl011", name: "uart", base: board.uart, intid: UART_INTID }]) {
-      const placed = createDevice(row, {
-        setSpi: (intid, level) => this.gic.setSpi(intid, level),
-        uartOutput: (uart, byte) => this.onUartOutput?.(byte, uart),
-      });
-      this.bus.attach(placed);
-      devices.set(row.name, placed.device);
-    }
-    return devices;
+  private resetOrEnd(reason: string): void {
+    this.resetReason = undefined;
+    this.settle();
+    this.counters.resets++;
+    const reset = { reason, count: this.counters.resets };
+    if (this.trace.wants("boot")) this.trace.emit({ category: "boot", name: "reset", fields: reset });
+    if (this.onReset?.(reset)) this.restart();
+    else this.finish({ kind: "stopped", reason });
+  }
+
+  private restart(): void {
+    this.turn = 0;
+    this.sliceEnd = 0;
+    this.resetReason = undefined;
+    for (const pe of this.pes) pe.reset();
+    this.gic.reset();
+    this.boardDevices.reset();
+    this.forgetProtections();
+    this.mmu.flushAll();
+    this.startPe(0);
   }
 
   private forgetProtections(): void {
@@ -448,7 +481,7 @@ export class Machine {
   /** Runs one PE to the end of its slice, or as far as the run goes. */
   private runSlice(pe: Processor, limitAt: number): void {
     const { sliceEnd } = this;
-    while (this.end === undefined) {
+    while (this.end === undefined && this.resetReason === undefined) {
       const now = this.time + pe.spent;
       if (now >= limitAt) {
         this.finish({ kind: "limit" });
@@ -466,6 +499,7 @@ export class Machine {
       this.settle();
       this.updateTimers(pe);
       this.updatePmu(pe);
+      if (this.resetReason !== undefined) return;
       const lines = this.gic.lines(pe);
       if (pe.sleeping) {
         if (!this.canWake(pe, lines)) {
@@ -476,7 +510,7 @@ export class Machine {
         continue;
       }
       if (takeInterrupt(pe, lines)) continue;
-      this.runEmulated(pe, Math.min(sliceEnd, pe.deadline, limitAt) - this.time);
+      this.runEmulated(pe, Math.min(sliceEnd, pe.deadline, this.boardDevices.schedule.next, limitAt) - this.time);
     }
   }
 
@@ -486,7 +520,9 @@ export class Machine {
     this.sliceEnd = 0;
     if (this.interleaving.isSeeded) return;
     pe.w[EXCL_HOST_LO] = 0;
-    this.turn = (this.turn + 1) % this.pes.length;
+    // A PE that is off has no slice.
+    do this.turn = (this.turn + 1) % this.pes.length;
+    while (this.turn !== 0 && this.pes[this.turn]!.power === "off");
     if (this.turn === 0 && this.pes.every((other) => this.isIdle(other))) this.skipIdle(limitAt);
   }
 
@@ -499,8 +535,14 @@ export class Machine {
 
   /** All PEs wait: jumps to the next timer event, or leaves it to the caller when something else may come first. */
   private skipIdle(limitAt: number): void {
+    const { schedule } = this.boardDevices;
+    // With all PEs off nobody has looked yet.
+    if (this.time >= schedule.next) {
+      schedule.run(this.time);
+      return;
+    }
     const on = this.pes.filter((pe) => pe.power === "on");
-    const deadline = on.reduce((least, pe) => Math.min(least, pe.deadline), Number.POSITIVE_INFINITY);
+    const deadline = on.reduce((least, pe) => Math.min(least, pe.deadline), schedule.next);
     if (this.externalSources > 0) {
       this.finish({ kind: "idle", deadline: Number.isFinite(deadline) ? deadline : undefined });
       return;
@@ -596,8 +638,10 @@ export class Machine {
     this.gic.setPpi(index, PMU_PPI, pmu.output);
   }
 
-  /** Brings the timers' outputs up to date when their time has come or their registers have changed. */
+  /** Brings devices and the PE's timers up to date when their time has come or their registers have changed. */
   private updateTimers(pe: Processor): void {
+    const { schedule } = this.boardDevices;
+    if (this.time >= schedule.next) schedule.run(this.time);
     if (this.time < pe.deadline && !pe.timerInputsChanged()) return;
     const count = Math.floor(this.time / this.board.instructionsPerTick);
     const outputs = this.timers.outputs(pe, count);
@@ -611,11 +655,6 @@ export class Machine {
     // A compare value that the clock's numbers cannot reach is never.
     pe.deadline = deadline < Number.MAX_SAFE_INTEGER ? deadline : Number.POSITIVE_INFINITY;
   }
-}
-
-function firstUart(devices: ReadonlyMap<string, Device>): Pl011 {
-  for (const device of devices.values()) if (device instanceof Pl011) return device;
-  throw new Error("a board has a UART");
 }
 
 /** No host address: the instruction at PC was not fetched. */

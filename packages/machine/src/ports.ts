@@ -178,7 +178,7 @@ export class Port implements MemoryPort {
       if (allocate || !memory.isMemory(at)) {
         const host = memory.host(at);
         if (host === NO_FRAME) this.system.reports.exhausted(at);
-        if (host <= 0 && !(host !== NO_FRAME && bus.has(at))) return this.refuse(this.external(at));
+        if (host <= 0 && !(host !== NO_FRAME && bus.has(at, this.pas))) return this.refuse(this.external(at));
       }
     }
     return undefined;

@@ -32,6 +32,8 @@ export interface Board {
   /** What belongs to the Host at boot, granule by granule delegable. */
   readonly dram: readonly MemoryRange[];
   readonly fixed?: readonly FixedMemory[];
+  /** Memory whose bytes are 0xFF after power-on, as erased non-volatile memory; later resets leave it alone. */
+  readonly erased?: readonly MemoryRange[];
   /** Where the granule protection tables lie, in Root memory. Absent: in the Root carve-out. */
   readonly gpt?: { readonly l0: MemoryRange; readonly l1: MemoryRange };
   /** The first UART. */

@@ -5,7 +5,7 @@
  */
 import { invariant } from "@realmbox/abi";
 import type { Board } from "../board/board.js";
-import type { MappedDevice, MmioDevice } from "../bus.js";
+import { isTrusted, type MappedDevice, type MmioDevice } from "../bus.js";
 import type { InterruptController } from "../irq.js";
 import type { Pe } from "../pe.js";
 import { CpuInterface } from "./cpu-interface.js";
@@ -14,9 +14,6 @@ import { type DistributorState, PHYSICAL_GIC } from "./interrupts.js";
 
 /** SPIs of the physical GIC: INTIDs 32 to 255. */
 export const SPI_COUNT = 224;
-
-/** An access is Secure when it is to the Secure or the Root PAS: {NSE, NS} with NS = 0. */
-const isSecure = (pas: number): boolean => (pas & 1) === 0;
 
 export class Gic implements InterruptController {
   readonly name = "gic";
@@ -81,8 +78,8 @@ export class Gic implements InterruptController {
 export function distributorDevice(distributor: Distributor): MmioDevice {
   return {
     name: "gicd",
-    read: (offset, size, from) => distributor.readDistributor(offset, size, isSecure(from.pas)),
-    write: (offset, size, value, from) => distributor.writeDistributor(offset, size, value, isSecure(from.pas)),
+    read: (offset, size, from) => distributor.readDistributor(offset, size, isTrusted(from.pas)),
+    write: (offset, size, value, from) => distributor.writeDistributor(offset, size, value, isTrusted(from.pas)),
   };
 }
 
@@ -93,11 +90,11 @@ export function redistributorDevice(distributor: Distributor): MmioDevice {
     name: "gicr",
     read: (offset, size, from) =>
       frame(offset) < distributor.peCount
-        ? distributor.readRedistributor(frame(offset), offset % GICR_FRAME_SIZE, size, isSecure(from.pas))
+        ? distributor.readRedistributor(frame(offset), offset % GICR_FRAME_SIZE, size, isTrusted(from.pas))
         : 0n,
     write: (offset, size, value, from) => {
       if (frame(offset) >= distributor.peCount) return;
-      distributor.writeRedistributor(frame(offset), offset % GICR_FRAME_SIZE, size, value, isSecure(from.pas));
+      distributor.writeRedistributor(frame(offset), offset % GICR_FRAME_SIZE, size, value, isTrusted(from.pas));
     },
   };
 }

@@ -213,7 +213,7 @@ export class Mmu {
     const host = this.memory.host(pa);
     if (host <= 0) {
       if (host === NO_FRAME) this.machine.reports.exhausted(pa);
-      if (host === NO_FRAME || !this.machine.bus.has(pa)) {
+      if (host === NO_FRAME || !this.machine.bus.has(pa, pas)) {
         return { fault: "external", stage: 0, level: 0, onWalk: false, s1ptw: false, pa: BigInt(pa), pas };
       }
       this.host = 0;
