@@ -43,7 +43,7 @@ export function addressTranslate(machine: Machine, pe: Processor, request: Trans
   const el = request.el <= 1 && pe.el >= 2 && !request.both && isHostMode(pe.w) ? 2 : request.el;
   const context = mmu.contextFor(pe, { el: el === 0 ? 1 : el, unprivileged: request.el === 0 });
   const hi = mmu.untag(context, request.hi);
-  const options = { need, unaligned: false };
+  const options = { need, unaligned: false, update: false };
   const { protection } = pe;
   const fault = request.both
     ? walker.translate(context, protection, request.lo, hi, options)

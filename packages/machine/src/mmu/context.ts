@@ -100,6 +100,9 @@ export interface Stage2 {
   /** PAS of the output where the descriptor does not say. */
   readonly outputPas: Pas;
   readonly leaves: Stage2Leaves;
+  /** VTCR_EL2.HA, and HD with it. */
+  readonly ha: boolean;
+  readonly hd: boolean;
 }
 
 const NO_RANGE: TableRange = {
@@ -212,6 +215,9 @@ export class TranslationContext {
   alignAlways = false;
   twoRanges = false;
   ranges: readonly [TableRange, TableRange] = [NO_RANGE, NO_RANGE];
+  /** TCR_ELx.HA: walks set the Access flag; HD with it: and the dirty state. */
+  ha = false;
+  hd = false;
   /** Stage-1 output addresses from here on are too big. */
   limit = 0;
   /** The same while stage 1 is off. */
@@ -272,11 +278,15 @@ export class TranslationContext {
     const ignored = (n: number) => ({ tbi: (data & (1 << n)) !== 0, tbiFetch: (fetch & (1 << n)) !== 0 });
     if (!this.twoRanges) {
       this.limit = outputLimit((lo >> 16) & 7, paBits);
+      this.ha = (lo & (1 << 21)) !== 0;
+      this.hd = this.ha && (lo & (1 << 22)) !== 0;
       const options = { tsz: lo & 0x3f, off: false, hpd: (lo & (1 << 24)) !== 0, ...ignored(0) };
       this.ranges = [this.stage1Range(join(key[4]!, key[5]! & 0xffff), options), NO_RANGE];
       return;
     }
     this.limit = outputLimit(hi & 7, paBits);
+    this.ha = (hi & (1 << (39 - 32))) !== 0;
+    this.hd = this.ha && (hi & (1 << (40 - 32))) !== 0;
     const e0pd = (n: number) => el0 && (hi & (1 << (55 - 32 + n))) !== 0;
     this.ranges = [
       this.stage1Range(join(key[4]!, key[5]! & 0xffff), {
@@ -331,8 +341,18 @@ export class TranslationContext {
     const vttbr = join(key[15]!, key[16]! & 0xffff);
     const pas = state as Pas;
     const leaves = new Stage2Leaves();
+    const ha = (vtcr & (1 << 21)) !== 0;
+    const hd = ha && (vtcr & (1 << 22)) !== 0;
     if (state !== SecurityState.SECURE) {
-      this.stage2 = { range: stage2Range(vtcr, vttbr, limit, paBits), limit, walkPas: pas, outputPas: pas, leaves };
+      this.stage2 = {
+        range: stage2Range(vtcr, vttbr, limit, paBits),
+        limit,
+        walkPas: pas,
+        outputPas: pas,
+        leaves,
+        ha,
+        hd,
+      };
       return;
     }
     // DDI 0487, "VSTCR_EL2.SW, SA" and "VTCR_EL2.NSW, NSA": each makes the ones below it behave as 1.
@@ -345,13 +365,15 @@ export class TranslationContext {
     const vsttbr = join(key[18]!, key[19]! & 0xffff);
     // T0SZ, SL0 and TG0 are VSTCR_EL2's, the rest is VTCR_EL2's.
     const range = stage2Range(vstcr, vsttbr, limit, paBits);
-    this.stage2 = { range, limit, walkPas: choose(sw), outputPas: choose(sa), leaves };
+    this.stage2 = { range, limit, walkPas: choose(sw), outputPas: choose(sa), leaves, ha, hd };
     this.stage2Ns = {
       range: stage2Range(vtcr, vttbr, limit, paBits),
       limit,
       walkPas: choose(nsw),
       outputPas: choose(nsa),
       leaves: new Stage2Leaves(),
+      ha,
+      hd,
     };
   }
 

@@ -40,11 +40,13 @@ import {
 import { KEY_WATCHES, KEY_WORDS, Regime, regimeOf, SCTLR, sctlrOf, TranslationContext, writeKey } from "./context.js";
 import { Permission, TableWalker, type WalkOptions } from "./walk.js";
 
-/** Every combination of `need` and `unaligned`, made once: index `need | (unaligned ? 8 : 0)`. */
-const WALK_OPTIONS: readonly WalkOptions[] = Array.from({ length: 16 }, (_, i) => ({
+/** Every combination of `need` and `unaligned`, made once: index `need | (unaligned ? 8 : 0)`; then those that only look. */
+const WALK_OPTIONS: readonly WalkOptions[] = Array.from({ length: 32 }, (_, i) => ({
   need: i & 7,
   unaligned: (i & 8) !== 0,
+  update: i < 16,
 }));
+const WALK_LOOK = 16;
 
 interface PeContexts {
   readonly pool: readonly TranslationContext[];
@@ -227,7 +229,7 @@ export class Mmu {
 
   /** Translates without an access: for maintenance by address. The output's granule is not checked. */
   translateOnly(pe: Processor, context: TranslationContext, lo: number, hi: number, need: number): Fault | undefined {
-    return this.walker.translate(context, pe.protection, lo, hi, WALK_OPTIONS[need]!);
+    return this.walker.translate(context, pe.protection, lo, hi, WALK_OPTIONS[need | WALK_LOOK]!);
   }
 
   /** Host address of an address that the context's TLB array holds, or 0. For accesses that the engine does not look up. */

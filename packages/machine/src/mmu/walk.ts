@@ -6,8 +6,12 @@
  * external abort), Translation, Address size; then Access flag, alignment of Device memory, Permission.
  * DDI 0487, "VMSAv8-64 translation table format descriptors", "Memory access control", "MMU fault prioritization".
  *
+ * Under TCR_ELx.HA and HD, and VTCR_EL2's, an access sets the Access flag and the dirty state of the descriptors it uses
+ * (FEAT_HAFDBS). A page whose dirty state is not set yet gives no permission to write in the result of a read, so that the
+ * TLB has none either and the first write walks again. AT instructions and maintenance update nothing.
+ *
  * @spec DDI 0487, "The AArch64 Virtual Memory System Architecture": partial: 4 KiB granule and 48-bit addresses only;
- *   no hardware update of AF and dirty state, no FEAT_XNX, no LPA2; the Contiguous bit is a hint that is ignored
+ *   no FEAT_XNX, no LPA2; the Contiguous bit is a hint that is ignored
  */
 import { Pas, SecurityState } from "@realmbox/abi";
 import type { Fault, FaultKind } from "../fault.js";
@@ -29,6 +33,7 @@ const NSE = 1 << 11;
 const S2AP_READ = 1 << 6;
 const S2AP_WRITE = 1 << 7;
 // High word.
+const DBM = 1 << (51 - 32);
 const PXN = 1 << (53 - 32);
 const UXN = 1 << (54 - 32);
 const S2_NS = 1 << (55 - 32);
@@ -49,6 +54,8 @@ export interface WalkOptions {
   readonly need: number;
   /** The access is a data access at an address that is not a multiple of its size. */
   readonly unaligned: boolean;
+  /** Whether Access flag and dirty state may be set: not for AT and maintenance. */
+  readonly update: boolean;
 }
 
 /** Walks tables. Results are fields, so that a successful walk allocates nothing. */
@@ -70,9 +77,10 @@ export class TableWalker {
 
   private readonly memory: PhysicalMemory;
   private readonly exhausted: (pa: number) => void;
-  /** The last descriptor fetched. */
+  /** The last descriptor fetched, and the word of memory that has its low half. */
   private lo = 0;
   private hi = 0;
+  private word = 0;
 
   constructor(memory: PhysicalMemory, exhausted: (pa: number) => void) {
     this.memory = memory;
@@ -111,8 +119,9 @@ export class TableWalker {
     protection: GranuleProtection,
     lo: number,
     hi: number,
-    { need, unaligned }: WalkOptions,
+    options: WalkOptions,
   ): Fault | undefined {
+    const { need, unaligned } = options;
     if (!context.stage1) return this.stage1Off(context, lo, hi, need, unaligned);
     const high = context.twoRanges && (hi & (1 << 23)) !== 0;
     const range = context.ranges[high ? 1 : 0];
@@ -129,10 +138,18 @@ export class TableWalker {
     let uxn = 0;
     for (;;) {
       const entry = base + (indexAt(lo, hi, level) & mask) * 8;
-      const fault = this.fetchStage1(context, protection, entry, tablePas, level);
+      const fault = this.fetchStage1(
+        context,
+        protection,
+        entry,
+        tablePas,
+        level,
+        options.update ? WALK_READ : WALK_LOOK,
+      );
       if (fault) return fault;
       const dLo = this.lo;
       const dHi = this.hi;
+      const word = this.word;
       const isTable = (dLo & TABLE) !== 0;
       if ((dLo & VALID) === 0 || (isTable ? false : level === 0 || level === 3))
         return stage1Fault("translation", level);
@@ -151,15 +168,25 @@ export class TableWalker {
         mask = 0x1ff;
         continue;
       }
-      if ((dLo & AF) === 0) return stage1Fault("access-flag", level);
+      if ((dLo & AF) === 0 && !context.ha) return stage1Fault("access-flag", level);
       this.setOutput(dLo, dHi, level, lo);
       this.ipaPas = outputPas(context, dLo, tablePas);
       this.s1Device = context.device[(dLo >> 2) & 7] !== 0;
       const alignment = this.stage1Alignment(level, unaligned);
       if (alignment) return alignment;
-      const ap = (noEl0 ? dLo & ~AP1 : dLo) | (readOnly ? AP2 : 0);
+      // Read-only with DBM is writable, and not yet dirty.
+      const clean = context.hd && (dHi & DBM) !== 0 && (dLo & AP2) !== 0;
+      const own = clean ? dLo & ~AP2 : dLo;
+      const ap = (noEl0 ? own & ~AP1 : own) | (readOnly ? AP2 : 0);
       this.s1Permissions = permissionsOf(context, ap, dHi | pxn | uxn, this.ipaPas);
-      return (need & ~this.s1Permissions) !== 0 ? stage1Fault("permission", level) : undefined;
+      if ((need & ~this.s1Permissions) !== 0) return stage1Fault("permission", level);
+      const dirty = clean && (need & Permission.WRITE) !== 0;
+      if (clean && !dirty) this.s1Permissions &= ~Permission.WRITE;
+      if (!options.update || (!dirty && (dLo & AF) !== 0)) return undefined;
+      const refusal = this.mayUpdateStage1(context, protection, entry, tablePas);
+      if (refusal) return refusal;
+      this.memory.i32[word] = (dirty ? dLo & ~AP2 : dLo) | AF;
+      return undefined;
     }
   }
 
@@ -198,11 +225,23 @@ export class TableWalker {
     address: number,
     pas: Pas,
     level: number,
+    options: WalkOptions,
   ): Fault | undefined {
     const stage2 = context.regime === Regime.EL10 ? context.stage2For(pas === Pas.NS) : undefined;
     if (!stage2) return this.fetch(protection, address, pas, 1, level, -1, false);
-    const fault = this.stage2(context, stage2, protection, address, WALK_READ, true);
+    const fault = this.stage2(context, stage2, protection, address, options, true);
     return fault ?? this.fetch(protection, this.pa, this.pas, 1, level, -1, false);
+  }
+
+  /** Whether stage 2 lets the walk write the stage-1 descriptor that it has fetched at an address. */
+  private mayUpdateStage1(
+    context: TranslationContext,
+    protection: GranuleProtection,
+    address: number,
+    pas: Pas,
+  ): Fault | undefined {
+    const stage2 = context.regime === Regime.EL10 ? context.stage2For(pas === Pas.NS) : undefined;
+    return stage2 && this.stage2(context, stage2, protection, address, WALK_UPDATE, true);
   }
 
   /**
@@ -214,12 +253,13 @@ export class TableWalker {
     stage2: Stage2,
     protection: GranuleProtection,
     ipa: number,
-    { need, unaligned }: WalkOptions,
+    options: WalkOptions,
     s1ptw: boolean,
   ): Fault | undefined {
+    const { need, unaligned } = options;
     // The space of the IPA: Secure state has two, each with its own tables.
     const pas = stage2 === context.stage2Ns ? Pas.NS : context.ownPas;
-    const slot = this.stage2Leaf(context, stage2, protection, ipa, pas, s1ptw);
+    const slot = this.stage2Leaf(context, stage2, protection, ipa, pas, options, s1ptw);
     if (typeof slot !== "number") return slot;
     const { leaves } = stage2;
     const lo = leaves.lo[slot]!;
@@ -253,13 +293,15 @@ export class TableWalker {
     protection: GranuleProtection,
     ipa: number,
     pas: Pas,
+    { need, update }: WalkOptions,
     s1ptw: boolean,
   ): number | Fault {
     const { range, limit, leaves } = stage2;
     const ipaLo = ipa | 0;
     const slot = (ipaLo >>> 12) & (STAGE2_LEAVES - 1);
     const page = ipa - (ipaLo & 0xfff);
-    if (leaves.page[slot] === page) return slot;
+    const write = (need & Permission.WRITE) !== 0;
+    if (leaves.page[slot] === page && !(write && isClean(stage2, leaves.lo[slot]!, leaves.hi[slot]!))) return slot;
     if (range.off || ipa >= range.limit) return stage2Fault("translation", 0, s1ptw, ipa, pas);
     if (range.baseTooBig) return stage2Fault("address-size", 0, s1ptw, ipa, pas);
     const ipaHi = (ipa / 2 ** 32) | 0;
@@ -281,9 +323,12 @@ export class TableWalker {
         mask = 0x1ff;
         continue;
       }
-      if ((lo & AF) === 0) return stage2Fault("access-flag", level, s1ptw, ipa, pas);
-      leaves.page[slot] = page;
-      leaves.lo[slot] = lo;
+      if ((lo & AF) === 0 && !stage2.ha) return stage2Fault("access-flag", level, s1ptw, ipa, pas);
+      const updated = lo | AF | (write && isClean(stage2, lo, hi) ? S2AP_WRITE : 0);
+      if (updated !== lo && update) this.memory.i32[this.word] = updated;
+      // What is only looked up leaves no trace: the next access walks again.
+      leaves.page[slot] = updated === lo || update ? page : -1;
+      leaves.lo[slot] = updated;
       leaves.hi[slot] = hi;
       leaves.level[slot] = level;
       context.filled = true;
@@ -321,8 +366,9 @@ export class TableWalker {
     const host = refusal === GPC_OK ? this.memory.host(address) : 0;
     if (host > 0) {
       const { i32 } = this.memory;
-      this.lo = i32[host >>> 2]!;
-      this.hi = i32[(host >>> 2) + 1]!;
+      this.word = host >>> 2;
+      this.lo = i32[this.word]!;
+      this.hi = i32[this.word + 1]!;
       return undefined;
     }
     if (host === NO_FRAME) this.exhausted(address);
@@ -332,7 +378,13 @@ export class TableWalker {
   }
 }
 
-const WALK_READ: WalkOptions = { need: Permission.READ, unaligned: false };
+/** Accesses of a stage-1 walk to its descriptors: as a read, in an AT or maintenance, and to update one. */
+const WALK_READ: WalkOptions = { need: Permission.READ, unaligned: false, update: true };
+const WALK_LOOK: WalkOptions = { ...WALK_READ, update: false };
+const WALK_UPDATE: WalkOptions = { ...WALK_READ, need: Permission.READ | Permission.WRITE };
+
+/** Whether a stage-2 leaf may be written once its dirty state is set. */
+const isClean = ({ hd }: Stage2, lo: number, hi: number): boolean => hd && (hi & DBM) !== 0 && (lo & S2AP_WRITE) === 0;
 
 const stage2Fault = (fault: FaultKind, level: number, s1ptw: boolean, ipa: number, pas: Pas): Fault => ({
   fault,

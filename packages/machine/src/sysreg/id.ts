@@ -91,6 +91,7 @@ export const ID_REGISTERS: Readonly<
     crm: 7,
     op2: 1,
     value: fields(
+      [0, 2], // hardware updates of the Access flag and of dirty state
       [4, 2], // 16-bit VMIDs
       [8, 1], // VHE
       [12, 1], // HPDS
