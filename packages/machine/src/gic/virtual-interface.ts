@@ -323,9 +323,7 @@ export class VirtualInterface {
 
   /** VFIQEn is RES1 and VAckCtl RES0 without memory-mapped operation; binary points are at least their minimum. */
   readIchVmcr(): bigint {
-    const vmcr = this.#slots.low(R.ICH_VMCR_EL2);
-    const kept = vmcr & ((PRIORITY_MASK << 24) | VMCR.VEOIM | VMCR.VCBPR | VMCR.VENG1 | VMCR.VENG0);
-    return BigInt((kept | VMCR.VFIQEN | (vbpr0Of(vmcr) << 21) | (vbpr1Of(vmcr) << 18)) >>> 0);
+    return BigInt(ichVmcr(this.#slots.low(R.ICH_VMCR_EL2)));
   }
 
   writeIchVmcr(value: bigint): void {
@@ -346,3 +344,9 @@ export class VirtualInterface {
 
 const vbpr0Of = (vmcr: number): number => Math.max((vmcr >>> 21) & 7, BPR_MIN);
 const vbpr1Of = (vmcr: number): number => Math.max((vmcr >>> 18) & 7, BPR1_MIN);
+
+/** ICH_VMCR_EL2 as it reads when its bits were moved as a block: RES1, RES0, and the least binary points. */
+export function ichVmcr(bits: number): number {
+  const kept = bits & ((PRIORITY_MASK << 24) | VMCR.VEOIM | VMCR.VCBPR | VMCR.VENG1 | VMCR.VENG0);
+  return (kept | VMCR.VFIQEN | (vbpr0Of(bits) << 21) | (vbpr1Of(bits) << 18)) >>> 0;
+}
