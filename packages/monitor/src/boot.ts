@@ -53,12 +53,15 @@ export function setUpCpuInterface(pe: Pe, board: Board): void {
   pe.msr("ICC_PMR_EL1", 0xf8n);
 }
 
+/** SCCD and MCCD, as TF-A: cycles are not counted in Secure state and at EL3; SPME and MPMX 0: nor is anything else. */
+const MDCR_EL3 = (1n << 23n) | (1n << 34n);
+
 /** EL3's own registers on this PE, with the granule protection check on. The tables exist. */
 export function setUpEl3(pe: Pe, { vectors, tables }: { vectors: bigint; tables: GranuleTables }): void {
   const { r } = pe;
   r[R.VBAR_EL3] = vectors;
   r[R.CPTR_EL3] = 0n; // no traps of FP/SIMD, trace or CPACR
-  r[R.MDCR_EL3] = 0n;
+  r[R.MDCR_EL3] = MDCR_EL3;
   r[R.GPTBR_EL3] = tables.gptbr;
   r[R.GPCCR_EL3] = tables.configured;
   pe.tlbi({ kind: "paall" });

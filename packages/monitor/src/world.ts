@@ -9,7 +9,7 @@
  * the Host's X0 to X4 are the RMM's X1 to X5; its X5 to X30 are as they were.
  */
 import { GRANULE_SIZE, invariant, Pas, SPSR_EL2H_MASKED } from "@realmbox/abi";
-import { GROUPS, isFault, type Pe, R } from "@realmbox/machine";
+import { GROUPS, isFault, type Pe, PMU_COUNTERS, R } from "@realmbox/machine";
 import {
   CONTEXT_NS,
   CONTEXT_REALM,
@@ -142,6 +142,8 @@ export class Worlds {
     // TF-A leaves them zero; a Host that runs EL1 code without setting them then reads no MPIDR at all.
     pe.r[R.VPIDR_EL2] = pe.mrs("MIDR_EL1");
     pe.r[R.VMPIDR_EL2] = pe.mpidr;
+    // HPMN as a reset leaves it, as TF-A: all event counters are EL1's too.
+    pe.r[R.MDCR_EL2] = BigInt(PMU_COUNTERS);
     for (const world of worlds) {
       context.fill(0, world, world + WorldLayout.size);
       (world === CONTEXT_NS ? views.ns : views.realm).el2.set(views.pe.el2);

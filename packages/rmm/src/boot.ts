@@ -33,7 +33,10 @@ const S2SZ_MAX = 48;
 
 const ID_AA64MMFR0_EL1 = { PARANGE: bits(3, 0) };
 const ID_AA64MMFR1_EL1 = { VMID_BITS: bits(7, 4) };
-const ID_AA64DFR0_EL1 = { BRPS: bits(15, 12), WRPS: bits(23, 20) };
+const ID_AA64DFR0_EL1 = { PMUVER: bits(11, 8), BRPS: bits(15, 12), WRPS: bits(23, 20) };
+const PMCR_EL0 = { N: bits(15, 11) };
+/** ID_AA64DFR0_EL1.PMUVer: what FEAT_RME requires of a PMU, which is the least that a Realm gets. */
+const PMUV3P7 = 7n;
 /** PA size in bits by ID_AA64MMFR0_EL1.PARange. */
 const PA_BITS = [32, 36, 40, 42, 44, 48, 52] as const;
 
@@ -152,18 +155,22 @@ function memoryUsed({ map }: Rmm, banks: readonly Bank[]): bigint | undefined {
 
 const paRange = ({ pe }: Rmm): number => Number(ID_AA64MMFR0_EL1.PARANGE.get(pe.mrs("ID_AA64MMFR0_EL1")));
 
-/** What the RMM offers follows from what the machine has; no LPA2, SVE or PMU. */
+/** What the RMM offers follows from what the machine has; no LPA2 or SVE. */
 function machineProperties(rmm: Rmm) {
   const { pe } = rmm;
   const F = RMI_FEATURE_REGISTER_0;
   const dfr0 = pe.mrs("ID_AA64DFR0_EL1");
   const ich_vtr = pe.mrs("ICH_VTR_EL2");
+  const pmuVersion = ID_AA64DFR0_EL1.PMUVER.get(dfr0);
+  const hasPmu = pmuVersion >= PMUV3P7 && pmuVersion !== 0xfn; // 0xf: no PMUv3
   const pa_range = paRange(rmm);
   return {
     feature_register_0:
       F.S2SZ.of(Math.min(PA_BITS[pa_range]!, S2SZ_MAX)) |
       F.NUM_BPS.of(ID_AA64DFR0_EL1.BRPS.get(dfr0)) |
       F.NUM_WPS.of(ID_AA64DFR0_EL1.WRPS.get(dfr0)) |
+      F.PMU_EN.of(hasPmu ? 1 : 0) |
+      F.PMU_NUM_CTRS.of(hasPmu ? PMCR_EL0.N.get(pe.mrs("PMCR_EL0")) : 0) |
       F.HASH_SHA_256.of(1) |
       F.HASH_SHA_512.of(1) |
       F.GICV3_NUM_LRS.of(listRegisterCount(ich_vtr) - 1) |

@@ -81,6 +81,7 @@ export const PeContextLayout = layout("RMM PE context", GRANULE_SIZE, {
   fp_loaded: u32(0x18), // 1: the SIMD registers hold the REC's state, the Host's is in `host_fp`
   host_el1: bytes(0x100, GROUPS.EL1.count * 8),
   host_debug: bytes(0x700, GROUPS.DEBUG.count * 8), // while the REC's MDSCR_EL1.MDE is set
+  host_pmu: bytes(0x740, GROUPS.PMU.count * 8), // while a REC with a PMU runs
   host_fp: bytes(0x800, GROUPS.FP.count * 8),
 });
 export class PeContext extends structClass(PeContextLayout) {
@@ -88,6 +89,7 @@ export class PeContext extends structClass(PeContextLayout) {
   readonly blocks = {
     el1: this.page.wordsOf(PeContextLayout.fields.host_el1),
     debug: this.page.wordsOf(PeContextLayout.fields.host_debug),
+    pmu: this.page.wordsOf(PeContextLayout.fields.host_pmu),
     fp: this.page.wordsOf(PeContextLayout.fields.host_fp),
   };
   /** The PE whose context it is: put here by whoever looks for the context. */

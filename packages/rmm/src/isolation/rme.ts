@@ -49,8 +49,13 @@ const HCR_RMM = HCR_EL2.TGE.mask | HCR_EL2.E2H.mask | HCR_EL2.TEA.mask;
 const CPTR_REALM = 0x5000_0000n;
 /** CPTR_EL2.FPEN: SIMD does not trap. */
 const CPTR_FPEN = 0x30_0000n;
-/** MDCR_EL2: MTPME, HCCD, HPMD; debug registers (TDA) and the PMU (TPM, TPMCR) trap; no event counter for EL1 (HPMN 0). */
-const MDCR_REALM = 0x1082_0260n;
+/**
+ * MDCR_EL2: MTPME, HCCD, HPMD; debug registers (TDA) trap. In a Realm with a PMU HPMN is the number of its event counters,
+ * the others stand still (HPME 0).
+ */
+const MDCR_PMU = 0x1082_0200n;
+/** In one without, the PMU traps (TPM, TPMCR), and with HPMN 0 none of the Host's event counters counts what it does. */
+const MDCR_REALM = MDCR_PMU | 0x60n;
 /** CNTHCTL_EL2: EL1 counter and timer accesses do not trap; the masks are added before each entry (`rec/timers.ts`). */
 const CNTHCTL_REALM = 0xc00n;
 const CNTHCTL_RMM = 0x3n;
@@ -144,7 +149,11 @@ export const rme: Isolation = {
       r[R.VSESR_EL2] = rec.vsesr;
     }
     r[R.CPTR_EL2] = CPTR_REALM;
-    r[R.MDCR_EL2] = MDCR_REALM;
+    if (rec.pmu) {
+      context.blocks.pmu.set(registers.pmu);
+      registers.pmu.set(rec.blocks.pmu);
+      r[R.MDCR_EL2] = MDCR_PMU | BigInt(rec.pmu_num_ctrs);
+    } else r[R.MDCR_EL2] = MDCR_REALM;
     r[R.CNTHCTL_EL2] = CNTHCTL_REALM;
   },
 
@@ -160,6 +169,10 @@ export const rme: Isolation = {
 
     if (isWatching(registers)) rme.unloadDebug(context);
     registers.el1.set(context.blocks.el1);
+    if (rec.pmu) {
+      rec.blocks.pmu.set(registers.pmu);
+      registers.pmu.set(context.blocks.pmu);
+    }
     // DEN0137, "REC exit": ICH_HCR_EL2.En is 0 on return; the rest of the interface is the Host's to reload.
     r[R.ICH_HCR_EL2]! &= ~ICH_HCR_EL2.EN.mask;
     r[R.HCR_EL2] = HCR_RMM;

@@ -15,6 +15,8 @@ export const RdLayout = layout("RD", GRANULE_SIZE, {
   ipa_width: u8(0x2),
   num_bps: u8(0x3), // minus one, as in the parameters
   num_wps: u8(0x4),
+  pmu: u8(0x5), // 1: the Realm has a PMU
+  pmu_num_ctrs: u8(0x6), // as in the parameters
   rec_index: u32(0x8), // of the next REC; never goes back
   rtt_base: u64(0x10),
   rtt_level_start: u32(0x18),

@@ -11,7 +11,7 @@ import {
   type RmiRecExitReason,
   type TraceValue,
 } from "@realmbox/abi";
-import { R, type SlotExit } from "@realmbox/machine";
+import { ichVmcr, isPmuInterrupting, R, type SlotExit } from "@realmbox/machine";
 import { ok, type RmiFailure } from "../rmi/command.js";
 import { completeRmi } from "../rmi/complete.js";
 import type { Rmm } from "../rmm.js";
@@ -49,6 +49,7 @@ export function leaveRec(rmm: Rmm): SlotExit {
 
   fillGic(rmm);
   rec.timers_asserted = fillTimers(rmm);
+  if (rec.pmu) rmm.exit.pmu_ovf_status = isPmuInterrupting(rmm.words) ? 1 : 0;
   rec.vserror_pending = isolation.vserrorPending(pe) ? 1 : 0;
   if (context.fp_loaded) isolation.saveSimd(pe, rmm.page(toNumber(rec.auxAt(REC_AUX.SIMD))), context);
   isolation.save(pe, rec, context);
@@ -79,7 +80,7 @@ function fillGic(rmm: Rmm): void {
     exit.setListRegister(n, r[slot]!);
   }
   exit.gicv3_hcr = hcr & REC_GIC_HCR_EXIT_MASK;
-  exit.gicv3_vmcr = r[R.ICH_VMCR_EL2]!;
+  exit.gicv3_vmcr = BigInt(ichVmcr(words[2 * R.ICH_VMCR_EL2]!));
   // Without list registers and without maintenance interrupts asked for, none can be pending.
   if (inUse) exit.gicv3_misr = rmm.isolation.interrupts.misr(rmm.pe);
 }

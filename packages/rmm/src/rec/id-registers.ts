@@ -11,11 +11,17 @@ interface IdRegister {
   readonly name: string;
   /** Fields that read as zero. */
   readonly hidden?: readonly Bits[];
+  /** Fields that read as zero in a Realm without PMU. */
+  readonly pmu?: readonly Bits[];
   /** Fields that the Realm's parameters decide. */
   readonly realm?: readonly { readonly field: Bits; readonly value: (rd: Rd) => number }[];
 }
 
 const row = (name: string, rest: Omit<IdRegister, "name"> = {}): IdRegister => ({ name, ...rest });
+
+const DFR0_HPMN0 = bits(63, 60);
+/** Whether MDCR_EL2.HPMN may be 0: FEAT_HPMN0. */
+export const hasHpmn0 = (pe: Pe): boolean => DFR0_HPMN0.get(pe.mrs("ID_AA64DFR0_EL1")) !== 0n;
 
 /** By 8 * CRm + op2. All others, AArch32's among them, read as zero. */
 const ID_REGISTERS: ReadonlyMap<number, IdRegister> = new Map([
@@ -32,7 +38,6 @@ const ID_REGISTERS: ReadonlyMap<number, IdRegister> = new Map([
     row("ID_AA64DFR0_EL1", {
       hidden: [
         bits(7, 4), // TraceVer
-        bits(11, 8), // PMUVer
         bits(19, 16), // PMSS
         bits(27, 24), // SEBEP
         bits(31, 28), // CTX_CMPs
@@ -42,6 +47,7 @@ const ID_REGISTERS: ReadonlyMap<number, IdRegister> = new Map([
         bits(55, 52), // BRBE
         bits(59, 56), // ExtTrcBuff
       ],
+      pmu: [/* PMUVer */ bits(11, 8), DFR0_HPMN0],
       realm: [
         { field: bits(15, 12), value: (rd) => rd.num_bps }, // BRPs
         { field: bits(23, 20), value: (rd) => rd.num_wps }, // WRPs
@@ -66,6 +72,7 @@ export function idRegister(pe: Pe, rd: Rd, crm: number, op2: number): bigint {
   if (register === undefined) return 0n;
   let value = pe.mrs(register.name);
   for (const field of register.hidden ?? []) value &= ~field.mask;
+  if (!rd.pmu) for (const field of register.pmu ?? []) value &= ~field.mask;
   for (const { field, value: of } of register.realm ?? []) value = field.set(value, BigInt(of(rd)));
   return value;
 }

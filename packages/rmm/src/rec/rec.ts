@@ -38,6 +38,8 @@ export const RecLayout = layout("REC", GRANULE_SIZE, {
   timers_asserted: u8(0x23), // at the last exit: bit 0 virtual, bit 1 physical
   attest_in_progress: u8(0x24), // from RSI_ATTESTATION_TOKEN_INIT to the last byte of _CONTINUE
   vserror_pending: u8(0x25),
+  pmu: u8(0x26), // 1: the Realm has a PMU
+  pmu_num_ctrs: u8(0x27), // its event counters
   last_esr: u64(0x28), // of the last exit, with all fields
   last_far: u64(0x30),
   host_call_ipa: u64(0x38),
@@ -53,6 +55,7 @@ export const RecLayout = layout("REC", GRANULE_SIZE, {
   aux: u64s(0x80, REC_AUX_MAX),
   gprs: u64s(0x100, 31),
   el1: bytes(0x200, GROUPS.EL1.count * 8), // the PE's EL1 group as a block
+  pmu_registers: bytes(0x400, GROUPS.PMU.count * 8), // the PE's PMU group as a block, when the Realm has one
   ich: bytes(0x800, GROUPS.ICH.count * 8), // the PE's ICH group as a block
   debug: bytes(0x900, GROUPS.DEBUG.count * 8), // the DEBUG group: what the Realm has written
 });
@@ -64,6 +67,7 @@ export class Rec extends structClass(RecLayout) {
     el1: this.page.wordsOf(RecLayout.fields.el1),
     ich: this.page.wordsOf(RecLayout.fields.ich),
     debug: this.page.wordsOf(RecLayout.fields.debug),
+    pmu: this.page.wordsOf(RecLayout.fields.pmu_registers),
   };
 
   /** Physical address of one auxiliary granule. */

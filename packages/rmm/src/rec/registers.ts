@@ -10,6 +10,7 @@ export class PeRegisters {
   readonly el1: BigUint64Array;
   readonly ich: BigUint64Array;
   readonly debug: BigUint64Array;
+  readonly pmu: BigUint64Array;
   readonly fp: BigUint64Array;
 
   constructor({ r }: Pe) {
@@ -19,6 +20,7 @@ export class PeRegisters {
     this.el1 = run(GROUPS.EL1.first, GROUPS.EL1.count);
     this.ich = run(GROUPS.ICH.first, GROUPS.ICH.count);
     this.debug = run(GROUPS.DEBUG.first, GROUPS.DEBUG.count);
+    this.pmu = run(GROUPS.PMU.first, GROUPS.PMU.count);
     this.fp = run(GROUPS.FP.first, GROUPS.FP.count);
   }
 }

@@ -11,6 +11,7 @@ import type { Granule } from "../granule/granule.js";
 import { initRim } from "../measurement/measurement.js";
 import { type Rd, RealmState } from "../realm/rd.js";
 import { freeVmid, takeVmid, vmidIsFree } from "../realm/vmid.js";
+import { hasHpmn0 } from "../rec/id-registers.js";
 import type { Rmm } from "../rmm.js";
 import { UNASSIGNED_NS } from "../rtt/entry.js";
 import { IPA_WIDTH_MIN, RTT_ENTRIES, startTables } from "../rtt/geometry.js";
@@ -37,7 +38,11 @@ function isSupported(rmm: Rmm, params: RealmParams): boolean {
     params.num_bps <= offered("NUM_BPS") &&
     params.num_wps <= offered("NUM_WPS") &&
     (!asked("SVE") || (offered("SVE_EN") === 1 && params.sve_vl <= offered("SVE_VL"))) &&
-    (!asked("PMU") || (offered("PMU_EN") === 1 && params.pmu_num_ctrs <= offered("PMU_NUM_CTRS"))) &&
+    (!asked("PMU") ||
+      (offered("PMU_EN") === 1 &&
+        params.pmu_num_ctrs <= offered("PMU_NUM_CTRS") &&
+        // As TF-RMM: MDCR_EL2.HPMN cannot be 0 without FEAT_HPMN0.
+        (params.pmu_num_ctrs > 0 || hasHpmn0(rmm.pe)))) &&
     offered(params.hash_algo === SHA_256 ? "HASH_SHA_256" : "HASH_SHA_512") === 1 &&
     // Level 0 exists from 44 bits of PA on. DDI 0487, "The VMSAv8-64 translation table levels".
     (params.rtt_level_start !== 0n || pa_range >= 4)
@@ -108,6 +113,8 @@ export const realmCreate = rmiCommand({
       ipa_width: s2sz,
       num_bps: params.num_bps,
       num_wps: params.num_wps,
+      pmu: Number(RMI_REALM_FLAGS.PMU.get(params.flags)),
+      pmu_num_ctrs: params.pmu_num_ctrs,
       rtt_base,
       rtt_level_start: level,
       rtt_num_start,

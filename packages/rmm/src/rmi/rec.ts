@@ -95,6 +95,8 @@ export const recCreate = rmiCommand({
       vmpidr: mpidrOfIndex(index),
       vtcr: rd.vtcr,
       vttbr: rd.vttbr,
+      pmu: rd.pmu,
+      pmu_num_ctrs: rd.pmu_num_ctrs,
       num_aux: aux.length,
       aux: [...aux, ...Array<bigint>(REC_AUX_MAX - aux.length).fill(0n)],
       gprs: params.gprs,
