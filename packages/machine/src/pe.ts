@@ -49,6 +49,12 @@ export interface Pe {
   /** TLB maintenance by native firmware, as the TLBI of that name would do at its EL, on all PEs. */
   tlbi(operation: TlbiOperation): void;
 
+  /**
+   * Native firmware computes for up to `counts` of the machine's clock; returns how many it got before something else is
+   * due: an interrupt, a timer, another PE's turn. 0 says that it is due now.
+   */
+  compute(counts: number): number;
+
   /** Which slot, if any, the PE is in now. */
   readonly slot: SlotName | undefined;
 }

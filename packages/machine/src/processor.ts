@@ -263,6 +263,14 @@ export class Processor implements Pe {
     this.charged++;
   }
 
+  compute(counts: number): number {
+    const got = Math.min(counts, Math.max(this.w[BUDGET_LO]!, 0));
+    this.w[BUDGET_LO]! -= got;
+    this.mark -= got;
+    this.charged += got;
+    return got;
+  }
+
   /** Counts the instruction that the host has just done on the engine's behalf. */
   retire(): void {
     this.w[BUDGET_LO]!--;

@@ -52,6 +52,7 @@ export const RecLayout = layout("REC", GRANULE_SIZE, {
   vtcr: u64(0x68), // of the Realm, for the Realm's whole life
   vttbr: u64(0x70),
   num_aux: u32(0x78),
+  token_work: u32(0x7c), // clock counts that the signature of the token still takes
   aux: u64s(0x80, REC_AUX_MAX),
   gprs: u64s(0x100, 31),
   el1: bytes(0x200, GROUPS.EL1.count * 8), // the PE's EL1 group as a block

@@ -1,6 +1,8 @@
 /**
  * RSI_ATTESTATION_TOKEN_INIT and _CONTINUE. The state is the REC's; the token lies in its attestation granule. It is built
- * and signed in the one step of _INIT, so the only reason for RSI_INCOMPLETE is a token larger than the buffer.
+ * in the one step of _INIT. The signature then takes time, as on a real machine: _CONTINUE computes until it is done or
+ * until something else is due, such as an interrupt, which the Realm must not keep waiting: that is RSI_INCOMPLETE with no
+ * byte written. So is a token larger than the buffer, with the bytes that fit.
  */
 import { CHALLENGE_SIZE, GRANULE_SIZE, isGranuleAligned } from "@realmbox/abi";
 import { R } from "@realmbox/machine";
@@ -8,6 +10,9 @@ import { attestationReady, TOKEN_SIZE_MAX, token } from "../attestation/token.js
 import { REC_AUX } from "../rec/rec.js";
 import { isPage, realmBuffer } from "./buffer.js";
 import { rsiCommand, success, words } from "./command.js";
+
+/** Clock counts of a signature: the order of an ECDSA P-384 signature in portable C. */
+export const SIGNING_COUNTS = 4_000_000;
 
 /**
  * RSI_ATTESTATION_TOKEN_INIT, FID 0xC4000194: begins a token over the challenge in X1 to X8. The measurements are those of
@@ -28,6 +33,7 @@ export const attestationTokenInit = rsiCommand({
     rmm.bytesAt(rec.auxAt(REC_AUX.ATTESTATION)).set(data);
     rec.token_size = data.length;
     rec.token_offset = 0;
+    rec.token_work = SIGNING_COUNTS;
     rec.attest_in_progress = 1;
     return success({ max_size: BigInt(TOKEN_SIZE_MAX) });
   },
@@ -51,6 +57,10 @@ export const attestationTokenContinue = rsiCommand({
     if (offset + size > page) return fail("size_bound", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
     if (!rec.attest_in_progress) return fail("state", "RSI_ERROR_STATE");
+    if (rec.token_work > 0) {
+      rec.token_work -= rmm.pe.compute(rec.token_work);
+      if (rec.token_work > 0) return { kind: "return", status: "RSI_INCOMPLETE", out: { len: 0n } };
+    }
     const buffer = realmBuffer(rmm, rd, addr);
     if (!isPage(buffer)) return buffer;
 

@@ -7,6 +7,7 @@ import { nodeCrypto } from "../../../realmbox/src/crypto/node.js";
 import { RdLayout } from "../realm/rd.js";
 import { BLOCK, Host, PAGE, type Realm, type RealmParams, type TestRec, UNPROTECTED } from "../testing/realm.js";
 import { PLATFORM_TOKEN, StandIn } from "../testing/stand-in.js";
+import { SIGNING_COUNTS } from "./attestation.js";
 import { RSI_COMMANDS } from "./table.js";
 
 const SUCCESS = 0n;
@@ -441,6 +442,22 @@ describe("attestation", () => {
     rec.rsi("RSI_ATTESTATION_TOKEN_CONTINUE", RAM, 0n, 100n);
     init(rec);
     expect(fetch(rec, page, 2000n)).toEqual(whole);
+  });
+
+  test("signing takes time: INCOMPLETE with nothing written when something else is due", () => {
+    const { rec, page, machine } = running();
+    machine.computeAtMost = SIGNING_COUNTS / 4;
+    page.fill(0xee);
+    init(rec);
+    for (let n = 1; n < 4; n++) {
+      expect(rec.rsi("RSI_ATTESTATION_TOKEN_CONTINUE", RAM, 0n, 4096n)).toBe(INCOMPLETE);
+      expect(rec.x(1)).toBe(0n);
+    }
+    expect(page.every((byte) => byte === 0xee)).toBe(true);
+    expect(rec.rsi("RSI_ATTESTATION_TOKEN_CONTINUE", RAM, 0n, 4096n)).toBe(SUCCESS);
+    expect(rec.x(1)).toBeGreaterThan(2000n);
+    init(rec); // begins anew
+    expect(rec.rsi("RSI_ATTESTATION_TOKEN_CONTINUE", RAM, 0n, 4096n)).toBe(INCOMPLETE);
   });
 
   test("without a key, or without a platform token, INIT fails; attestation_unavailable", () => {

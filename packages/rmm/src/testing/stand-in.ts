@@ -60,6 +60,8 @@ export class StandIn {
   /** Pages at which no memory answers. */
   readonly absent = new Set<bigint>();
   readonly tlbi: unknown[] = [];
+  /** What a PE has left of the clock whenever firmware computes; unlimited when absent. */
+  computeAtMost: number | undefined;
   readonly events: TraceEvent[] = [];
   readonly pes: StandInPe[];
   readonly rmm: Firmware;
@@ -312,6 +314,11 @@ export class StandInPe implements Pe {
   }
 
   /** EL3: granule transitions and attestation services. */
+  /** Nothing else is ever due. */
+  compute(counts: number): number {
+    return this.machine.computeAtMost === undefined ? counts : Math.min(counts, this.machine.computeAtMost);
+  }
+
   smcNow(): void {
     const [fid, x1, x2, x3] = [0, 1, 2, 3].map((i) => this.r[R.X0 + i]!) as [bigint, bigint, bigint, bigint];
     const { machine } = this;
