@@ -138,7 +138,7 @@ function authenticate(s: HelperBody): Expr {
 function hint(s: HelperBody): Expr {
   const number = s.param(0).value;
   const bit = (n: number): Expr => and(number, 1 << n);
-  const isHint = and(ltU(number, 32), and(ne(bit(3), 0), or(bit(4), isZero(bit(0)))));
+  const isHint = and(ltU(number, 32), and(ne(bit(3), 0), or(ne(bit(4), 0), isZero(bit(0)))));
   s.if(isZero(isHint), () => s.return(i32(0)));
   const [a, b] = [PAUTH_KEYS[0], PAUTH_KEYS[1]];
   s.if(isZero(and(s.load("PAUTH"), select(bit(1), i32(b.enable), i32(a.enable)))), () => s.return(i32(0)));
