@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
 import { VERSION } from "./build-info.js";
 import { refuseForeignOptions } from "./cli/foreign-options.js";
+import { type FvpFlags, fvpCommand } from "./cli/fvp.js";
 import { imagesCommand } from "./cli/images-command.js";
 import { measureCommand, type RunFlags, runCommand, type TokenFlags, tokenCommand, writeAll } from "./cli/run.js";
 import { EXIT, UsageError } from "./cli/usage.js";
@@ -185,6 +186,56 @@ A file or a pipe is read when the guest waits for input; at its end the guest ge
     )
     .action((token: string, flags) => {
       exitCode = print(verifyCommand({ token, ...flags, trust: flags.trust ?? [] }));
+    });
+
+  root
+    .command("fvp")
+    .description(
+      "run an image built for NS-EL2 of Arm's FVP Base platform, such as a test suite, and report its results",
+    )
+    .option("--ns <image[@address]>", "the image at NS-EL2, a file or 'el2', realmbox's own tests; at 0x88000000")
+    .option("--rmm <file>", "an RMM for R-EL2 in place of realmbox's own")
+    .option("--hw-config <file>", "a device tree for the image, at 0x82000000")
+    .option("--flash0 <file>", "contents of the NOR flash at 0x08000000")
+    .option("--flash1 <file>", "contents of the NOR flash at 0x0c000000")
+    .option("--report <file>", "write the report to a file, as a JSON document")
+    .option("--junit <file>", "write the results to a file, as JUnit XML")
+    .option("--json", "print the report as one JSON document on stdout; the console goes to stderr")
+    .option("--suite <kind>", "whose console to read: acs (RMM ACS), tftf (TF-A-Tests), none (default: find out)")
+    .option("--uart <n=file>", "write what UART n, 0 to 3, sends to a file; - is the console; repeatable", collect)
+    .option("--pes <n>", "CPUs (PEs), 1 to 8 (default: 8)")
+    .option("--dram2", "the second bank of DRAM, 2 GiB at 0x880000000")
+    .addOption(
+      new Option("--seed <n>", "what all keys and random numbers follow from: equal seeds, equal runs").default(
+        "0",
+        "0",
+      ),
+    )
+    .option(
+      "--interleave <n>",
+      "the seed by which CPUs interleave, at instruction boundaries (default: 0, turns of 10,000 instructions)",
+    )
+    .option("--timeout <seconds>", "end the run after this time, with exit code 124")
+    .option(
+      "--max-instructions <n>",
+      "end the run after this many instructions, with exit code 124; an exception counts as one",
+    )
+    .option("--max-resets <n>", "resets in a row without a finished test until the run ends (default: 3)")
+    .addOption(new Option("--trace [categories]", "decoded events on stderr, as with run"))
+    .option("--trace-out <file>", "write what --trace asks for to a file instead")
+    .option("-q, --quiet", "print nothing but the console")
+    .addHelpText(
+      "after",
+      examples("fvp --ns el2", "fvp --ns acs_non_secure.bin --report acs.json --junit acs.xml --timeout 600"),
+    )
+    .addHelpText(
+      "after",
+      `
+Exit codes: 0 all tests passed or were skipped, 1 some did not, 124 time or instruction limit, 125 wrong option or file, 126 the
+image ended or hung before its suite did.`,
+    )
+    .action(async (flags: FvpFlags) => {
+      exitCode = await fvpCommand(flags);
     });
 
   const images = imagesCommand((code) => {

@@ -10,6 +10,7 @@ export { type Disk, type DiskError, MemoryDisk, type VmConfig, type VmEnd } from
 export * from "./box.js";
 export { type ConsoleSource, LiveInput } from "./console-feed.js";
 export { portableCrypto } from "./crypto/portable.js";
+export * from "./fvp/index.js";
 export * from "./guest.js";
 export { type HostTime, hostTime } from "./host-time.js";
 export * from "./report.js";

@@ -120,7 +120,7 @@ export function configOf(
   };
 }
 
-function parseChoice<T extends string>(option: string, text: string, choices: readonly T[]): T {
+export function parseChoice<T extends string>(option: string, text: string, choices: readonly T[]): T {
   const choice = choices.find((one) => one === text);
   if (choice === undefined) {
     const hint = text.startsWith("pci") ? "there is no PCI: virtio devices are on MMIO" : undefined;
@@ -129,14 +129,14 @@ function parseChoice<T extends string>(option: string, text: string, choices: re
   return choice;
 }
 
-function parseInteger(option: string, text: string): bigint {
+export function parseInteger(option: string, text: string): bigint {
   if (!/^(0x[0-9a-f]+|\d+)$/i.test(text) || BigInt(text) >= 1n << 64n) {
     throw new UsageError(`option '${option}': '${text}' is not an unsigned 64-bit number`);
   }
   return BigInt(text);
 }
 
-function parseSeconds(text: string | undefined): number {
+export function parseSeconds(text: string | undefined): number {
   if (text === undefined) return Number.POSITIVE_INFINITY;
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (!(value > 0)) throw new UsageError(`option '--timeout': '${text}' is not a positive number of seconds`);
@@ -289,7 +289,7 @@ const fieldsText = (fields: BuildStep["fields"] | StampedTraceEvent["fields"]): 
 const bootLine = (event: StampedTraceEvent): string => `boot: ${event.name}${fieldsText(event.fields)}`;
 const stepLine = (step: BuildStep): string => `build: ${step.name}${fieldsText(step.fields)}`;
 
-function traceOf(flags: RunFlags, output: RunOutput) {
+export function traceOf(flags: Pick<RunFlags, "trace" | "traceOut">, output: Pick<RunOutput, "trace">) {
   if (flags.trace === undefined) {
     if (flags.traceOut !== undefined)
       throw new UsageError("--trace-out without --trace", "add --trace or --trace=rmi,rec");
@@ -351,7 +351,7 @@ export function writeAll(fd: number, bytes: Uint8Array): void {
 const writeTrace = (line: string): void => writeAll(2, Buffer.from(line));
 
 /** A console writer that hands whole lines to the descriptor, and the rest when asked to. */
-function lineWriter(fd: number): { write: (bytes: Uint8Array) => void; flush: () => void } {
+export function lineWriter(fd: number): { write: (bytes: Uint8Array) => void; flush: () => void } {
   let line: number[] = [];
   const flush = () => {
     if (line.length > 0) writeAll(fd, Uint8Array.from(line));

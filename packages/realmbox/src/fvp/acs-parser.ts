@@ -54,6 +54,10 @@ export class AcsParser implements SuiteParser {
     return this.#recorder.completed;
   }
 
+  get openTest(): string | null {
+    return this.#recorder.open?.name ?? null;
+  }
+
   line(line: string, at: Stamp): void {
     const text = line.trim();
     const recorder = this.#recorder;

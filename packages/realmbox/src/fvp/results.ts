@@ -100,6 +100,8 @@ export interface SuiteParser {
   /** Different tests that have a result: what counts as progress across resets. */
   readonly completed: number;
   readonly panic: string | null;
+  /** The name of the test that runs. */
+  readonly openTest: string | null;
   line(text: string, at: Stamp): void;
   /** The machine was reset. */
   reset(): void;

@@ -57,6 +57,10 @@ export class TftfParser implements SuiteParser {
     return this.#panic;
   }
 
+  get openTest(): string | null {
+    return this.#recorder.open?.name ?? null;
+  }
+
   line(line: string, at: Stamp): void {
     const text = line.trimEnd();
     const recorder = this.#recorder;
