@@ -75,6 +75,11 @@ export class SharedByPes {
     return first;
   }
 
+  /** Granules that `take` has left. */
+  get left(): bigint {
+    return (this.end - this.nextGranule) / PAGE;
+  }
+
   takeVmid(): number {
     return this.nextVmid++;
   }

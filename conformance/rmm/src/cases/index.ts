@@ -1,0 +1,25 @@
+/** All conformance cases, in the order of the document: RMI, then what a Realm sees. */
+import type { ConformanceCase } from "./case.js";
+import { dataCases } from "./rmi/data.js";
+import { granuleCases } from "./rmi/granule.js";
+import { psciCompleteCases } from "./rmi/psci-complete.js";
+import { realmCases } from "./rmi/realm.js";
+import { recCases } from "./rmi/rec.js";
+import { recEnterCases } from "./rmi/rec-enter.js";
+import { ripasCases } from "./rmi/ripas.js";
+import { rttCases } from "./rmi/rtt.js";
+import { unprotectedCases } from "./rmi/unprotected.js";
+import { versionCases } from "./rmi/version.js";
+
+export const CASES: readonly ConformanceCase[] = [
+  ...versionCases,
+  ...granuleCases,
+  ...realmCases,
+  ...recCases,
+  ...recEnterCases,
+  ...dataCases,
+  ...rttCases,
+  ...unprotectedCases,
+  ...ripasCases,
+  ...psciCompleteCases,
+];
