@@ -9,6 +9,8 @@ import type { GranuleTables } from "./gpt.js";
 
 const GICD = { CTLR: 0x0000, IGROUPR: 0x0080, IPRIORITYR: 0x0400 };
 const GICR = { WAKER: 0x0014, IGROUPR0: 0x1_0080, IPRIORITYR: 0x1_0400 };
+const CNTCTL = { FRQ: 0x00, NSAR: 0x04, ACR: 0x40 };
+const CNTACR_ALL = 0x3f;
 /** Group 0, Group 1 Non-secure, Group 1 Secure; ARE_S and ARE_NS. */
 const GICD_CTLR_ENABLES = 0x37;
 /** The highest priority that belongs to the Non-secure half, for four interrupts. */
@@ -39,6 +41,17 @@ export function setUpDistributor(pe: Pe, board: Board): void {
   for (let word = 1; word <= SPI_COUNT / 32; word++) write32(pe, at(GICD.IGROUPR + 4 * word), ALL);
   for (let intid = 32; intid < 32 + SPI_COUNT; intid += 4) write32(pe, at(GICD.IPRIORITYR + intid), PRIORITIES);
   write32(pe, at(GICD.CTLR), GICD_CTLR_ENABLES);
+}
+
+/** Memory-mapped timers, where the board has them: the last frame is the Non-secure world's, with all its registers. */
+export function setUpTimers(pe: Pe, board: Board): void {
+  for (const row of board.devices ?? []) {
+    if (row.kind !== "memory-timers") continue;
+    const frame = row.intids.length - 1;
+    write32(pe, row.base + BigInt(CNTCTL.FRQ), board.counterHz);
+    write32(pe, row.base + BigInt(CNTCTL.ACR + 4 * frame), CNTACR_ALL);
+    write32(pe, row.base + BigInt(CNTCTL.NSAR), 1 << frame);
+  }
 }
 
 /** Redistributor and CPU interface of this PE: awake, SGIs and PPIs in Group 1 Non-secure, nothing masked for EL3. */

@@ -54,7 +54,6 @@ test("PSCI_CPU_ON finds each PE by its MPIDR, and the GIC its redistributor", ()
     // Until the last PE has written its word.
     a.mov(9, RESULTS + 0x100n + 7n * 16n)
       .label("wait")
-      .wfe()
       .ldr(10, 9)
       .cbnz(10, "all")
       .b("wait")

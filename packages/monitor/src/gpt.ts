@@ -94,6 +94,26 @@ export class GranuleTables {
     }
   }
 
+  /**
+   * Zeroes what the tables, as a former boot left them, say is Realm memory. For a reset: real machines lose the keys of
+   * that memory's encryption. The granule protection check is off.
+   */
+  scrubRealm({ root, realm }: { root: MemoryPort; realm: MemoryPort }): void {
+    const entries = new BigUint64Array(L1_TABLE_SIZE / 8);
+    for (const [gib, table] of this.#tables) {
+      const fault = root.copyIn(table, new Uint8Array(entries.buffer));
+      invariant(fault === undefined, "the GPT is in Root memory", fault?.fault);
+      for (const [n, descriptor] of entries.entries()) {
+        if (descriptor === filled(Gpi.NS) || descriptor === filled(Gpi.ANY)) continue;
+        for (let granule = 0n; granule < GRANULES_PER_ENTRY; granule++) {
+          if (Number((descriptor >> (granule * 4n)) & 0xfn) !== Gpi.REALM) continue;
+          const pa = gib * L0_ENTRY_SIZE + (BigInt(n) * GRANULES_PER_ENTRY + granule) * GRANULE;
+          invariant(realm.zero(pa, GRANULE_SIZE) === undefined, "Realm granules are memory", pa);
+        }
+      }
+    }
+  }
+
   /** The GPI of a granule that a level 1 table covers; undefined for what is in a level 0 block or beyond. */
   gpi(root: MemoryPort, pa: bigint): Gpi | undefined {
     const entry = this.#entryAt(pa);

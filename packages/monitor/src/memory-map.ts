@@ -5,6 +5,7 @@
  *   + 0x000_0000  64 KiB   code's place: VBAR_EL3 points here; native firmware leaves it empty
  *   + 0x001_0000  4 KiB    globals: state of the RMM, keys, measurements
  *   + 0x001_1000  4 KiB    platform token under way
+ *   + 0x001_4000  16 KiB   PSCI's power domains, 256 bytes for each PE (services/power-domains.ts)
  *   + 0x002_0000  256 KiB  PE contexts, 4 KiB each
  *   + 0x010_0000  2 MiB    GPT level 0, and
  *   + 0x030_0000           GPT level 1, 128 KiB for each GiB that needs one: unless the board has places for them
@@ -16,11 +17,14 @@ import { bytes, GRANULE_SIZE, layout, u32, u64 } from "@realmbox/abi";
 import { type Board, GROUPS } from "@realmbox/machine";
 
 export const PES_MAX = 64;
+/** What PSCI remembers of a PE. */
+export const DOMAIN_RECORD_SIZE = 256;
 
 export interface MonitorMap {
   readonly vectors: bigint;
   readonly globals: bigint;
   readonly token: bigint;
+  readonly powerDomains: bigint;
   readonly l0: bigint;
   readonly l1: bigint;
   /** End of the level 1 tables' place. */
@@ -35,6 +39,7 @@ export function monitorMap({ root, gpt }: Pick<Board, "root" | "gpt">): MonitorM
     vectors: at(0),
     globals: at(0x1_0000),
     token: at(0x1_1000),
+    powerDomains: at(0x1_4000),
     l0: gpt?.l0.base ?? at(0x10_0000),
     l1: gpt?.l1.base ?? at(0x30_0000),
     end: gpt ? gpt.l1.base + gpt.l1.size : root.base + root.size,

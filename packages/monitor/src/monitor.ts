@@ -40,10 +40,11 @@ import {
   type SlotExit,
 } from "@realmbox/machine";
 import { toHex } from "@realmbox/token";
-import { isDistributorSetUp, setUpCpuInterface, setUpDistributor, setUpEl3 } from "./boot.js";
+import { isDistributorSetUp, setUpCpuInterface, setUpDistributor, setUpEl3, setUpTimers } from "./boot.js";
 import { GranuleTables } from "./gpt.js";
 import { type ConfigBlob, type HostImage, imageProblem, measure, type RmmImage } from "./images.js";
 import { deriveCpak, deriveRak, platformIdentity } from "./keys.js";
+import { isProtected, overwriteProtected } from "./mem-protect.js";
 import {
   CONTEXT_NS,
   CONTEXT_REALM,
@@ -57,7 +58,8 @@ import {
 import { MonitorMemory } from "./monitor-memory.js";
 import { platformToken } from "./platform-token.js";
 import { archService, standardQueries } from "./services/arch.js";
-import { PSCI_CALL_COUNT, psciService, wakeUp } from "./services/psci.js";
+import { PowerDomains } from "./services/power-domains.js";
+import { psciCallCount, psciService, wakeUp } from "./services/psci.js";
 import { RMM_EL3_CALL_COUNT, rmmEl3Service } from "./services/rmm-el3.js";
 import { fidNumber, namesOf, returnUnknown, type Service, type SmcCall, type TraceFields } from "./services/service.js";
 import { injectUndefined } from "./undefined.js";
@@ -73,6 +75,8 @@ export interface MonitorMachine {
   startPe(index: number): void;
   /** Ends the run. */
   stop(reason: string): void;
+  /** Resets the machine when this step is done. */
+  requestReset(reason: string): void;
 }
 
 export interface MonitorOptions {
@@ -134,6 +138,7 @@ class Monitor {
   readonly #map: MonitorMap;
   readonly #tables: GranuleTables;
   readonly #worlds: Worlds;
+  readonly #domains: PowerDomains;
   readonly #memory: MonitorMemory;
   readonly #services: readonly Service[];
   readonly #sharedPage: bigint;
@@ -152,11 +157,12 @@ class Monitor {
     this.#map = monitorMap(machine.board);
     this.#tables = new GranuleTables(machine.board, this.#map);
     this.#worlds = new Worlds(this.#map);
+    this.#domains = new PowerDomains(this.#map, { pes: machine.pes, counterHz: machine.board.counterHz });
     this.#memory = new MonitorMemory(this.#map);
     this.#sharedPage = sharedPageOf(machine.board);
     this.#services = [
       archService,
-      psciService(machine, this.#worlds),
+      psciService({ power: machine, worlds: this.#worlds, domains: this.#domains }),
       rmmEl3Service({
         trace: machine.trace,
         counters: machine.counters,
@@ -167,7 +173,7 @@ class Monitor {
         bootComplete: (pe, status) => this.#rmmBootComplete(pe, status),
         isBooting: (pe) => this.#worlds.rmm(pe) === RmmOnPe.BOOTING,
       }),
-      standardQueries(PSCI_CALL_COUNT + RMM_EL3_CALL_COUNT),
+      standardQueries(psciCallCount(machine.board) + RMM_EL3_CALL_COUNT),
     ];
   }
 
@@ -179,7 +185,7 @@ class Monitor {
       case "start":
         return this.#start(pe);
       case "wake":
-        return wakeUp(pe, this.#worlds, () => {
+        return wakeUp(pe, { worlds: this.#worlds, domains: this.#domains }, () => {
           this.#worlds.initialise(pe, [CONTEXT_NS]);
           this.#enterHost(pe);
         });
@@ -304,6 +310,7 @@ class Monitor {
     const { board } = this.#machine;
     const cold = pe.index === 0 && !isDistributorSetUp(pe, board);
     if (cold) this.#coldBoot(pe);
+    else this.#domains.enter(pe);
     invariant(this.#worlds.power(pe) === Power.ON_PENDING, "a PE starts by reset or PSCI_CPU_ON", pe.index);
     setUpEl3(pe, { vectors: this.#map.vectors, tables: this.#tables });
     setUpCpuInterface(pe, board);
@@ -328,10 +335,17 @@ class Monitor {
     for (const { type, measurement } of components) this.#boot("measured", { type, "sha-256": toHex(measurement) });
 
     setUpDistributor(pe, board);
+    setUpTimers(pe, board);
     const root = pe.port(Pas.ROOT);
+    if (this.#memory.isBooted(pe)) {
+      // Not the first boot: nothing of what was Realm memory is seen again.
+      this.#tables.scrubRealm({ root, realm: pe.port(Pas.REALM) });
+      if (board.memProtect && isProtected(pe, board.memProtect)) overwriteProtected(pe, board.memProtect);
+    }
     this.#tables.build(root);
     const contexts = root.zero(this.#map.context(0), pes.length * GRANULE_SIZE);
     invariant(contexts === undefined, "PE contexts are in Root memory");
+    this.#domains.initialise(pe);
     const measurements = components.map(({ measurement }) => measurement);
     this.#memory.initialise(
       pe,
@@ -345,7 +359,11 @@ class Monitor {
       this.#memory.copyToRealm(
         pe,
         this.#sharedPage,
-        rmmManifest(this.#sharedPage, board.dram.slice(0, RMM_MANIFEST_BANKS_MAX)),
+        rmmManifest(
+          this.#sharedPage,
+          board.dram.slice(0, RMM_MANIFEST_BANKS_MAX),
+          rmm.kind === "binary" ? (board.rmmUart ?? board.uart) : undefined,
+        ),
       );
     }
     const hostPort = pe.port(Pas.NS);

@@ -18,6 +18,14 @@ export interface FixedMemory extends MemoryRange {
   readonly pas: "any" | "secure" | "root";
 }
 
+/** What PSCI_MEM_PROTECT needs of a board. */
+export interface MemProtect {
+  /** Address of a word in NOR flash that keeps its state; its block holds nothing else. */
+  readonly word: bigint;
+  /** What is overwritten at a boot with protection on; within the Host's DRAM. */
+  readonly ranges: readonly MemoryRange[];
+}
+
 export interface Board {
   readonly name: string;
   readonly peCount: number;
@@ -36,8 +44,11 @@ export interface Board {
   readonly erased?: readonly MemoryRange[];
   /** Where the granule protection tables lie, in Root memory. Absent: in the Root carve-out. */
   readonly gpt?: { readonly l0: MemoryRange; readonly l1: MemoryRange };
+  readonly memProtect?: MemProtect;
   /** The first UART. */
   readonly uart: bigint;
+  /** The UART of a foreign RMM, where it has one of its own; else it is told of `uart`. */
+  readonly rmmUart?: bigint;
   readonly gicd: bigint;
   readonly gicr: bigint;
   /** Every device but the GIC, the first UART included. Absent: that UART alone, by the name "uart". */

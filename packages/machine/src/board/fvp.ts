@@ -120,8 +120,17 @@ export function fvpBoard(options: FvpOptions = {}): Board {
       { name: "NS SRAM", base: 0x2e00_0000n, size: 64n * KiB, pas: "any" },
       { name: "Secure DRAM", base: 0xfc00_0000n, size: 28n * MiB, pas: "secure" },
     ],
+    // All but what is needed to load the first program again. TF-A v2.12, arm_nor_psci_mem_protect.c.
+    memProtect: {
+      word: 0x0bfc_0000n,
+      ranges: [
+        { base: 0x8c00_0000n, size: 0x7000_0000n },
+        ...(options.secondBank ? [{ base: 0x8_8000_0000n, size: GiB }] : []),
+      ],
+    },
     gpt: { l0: { base: 0x0403_e000n, size: 8n * KiB }, l1: { base: 0xfff0_0000n, size: MiB } },
     uart: UART_0,
+    rmmUart: 0x1c0c_0000n,
     gicd: 0x2f00_0000n,
     gicr: 0x2f10_0000n,
     erased: [FVP_NVM],

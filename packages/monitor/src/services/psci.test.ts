@@ -47,7 +47,7 @@ const parked: Script = function* (pe) {
 test.each([
   { asked: "SMCCC_VERSION", fid: 0x8000_0000n, answer: 0n },
   { asked: "PSCI_VERSION", fid: 0x8400_0000n, answer: 0n },
-  { asked: "CPU_SUSPEND", fid: 0xc400_0001n, answer: 0n },
+  { asked: "CPU_SUSPEND: OS-initiated mode", fid: 0xc400_0001n, answer: 1n },
   { asked: "CPU_OFF", fid: 0x8400_0002n, answer: 0n },
   { asked: "CPU_OFF as SMC64", fid: 0xc400_0002n, answer: ERROR.NOT_SUPPORTED },
   { asked: "CPU_ON", fid: 0xc400_0003n, answer: 0n },
@@ -55,8 +55,11 @@ test.each([
   { asked: "MIGRATE", fid: 0x8400_0005n, answer: ERROR.NOT_SUPPORTED },
   { asked: "SYSTEM_OFF", fid: 0x8400_0008n, answer: 0n },
   { asked: "SYSTEM_RESET2", fid: 0xc400_0012n, answer: 0n },
-  { asked: "SYSTEM_SUSPEND", fid: 0xc400_000en, answer: ERROR.NOT_SUPPORTED },
-  { asked: "MEM_PROTECT", fid: 0x8400_0013n, answer: ERROR.NOT_SUPPORTED },
+  { asked: "MIGRATE_INFO_TYPE", fid: 0x8400_0006n, answer: ERROR.NOT_SUPPORTED },
+  { asked: "SYSTEM_SUSPEND", fid: 0xc400_000en, answer: 0n },
+  { asked: "SET_SUSPEND_MODE", fid: 0x8400_000fn, answer: 0n },
+  { asked: "STAT_COUNT", fid: 0xc400_0011n, answer: 0n },
+  { asked: "MEM_PROTECT on a board without a place for its state", fid: 0x8400_0013n, answer: ERROR.NOT_SUPPORTED },
   { asked: "RMI_VERSION", fid: 0xc400_0150n, answer: ERROR.NOT_SUPPORTED },
 ])("PSCI_FEATURES of $asked", ({ fid, answer }) => {
   expect(play([[FID.FEATURES, fid]])).toEqual([answer]);
