@@ -105,10 +105,35 @@ export function rmmManifestChecksum(count: bigint, pointer: bigint, array: Uint8
   return BigInt.asUintN(64, -sum);
 }
 
-/** The shared page's content at boot: a manifest 0.3 with these NS DRAM banks and no console. */
+/** "pl011", zero-terminated, as a little-endian word. */
+const PL011_NAME = 0x0000_0031_3130_6c70n;
+const PL011_CLOCK_HZ = 14_745_600n;
+const PL011_BAUD = 115_200n;
+
+/**
+ * The UART that an RMM may print on. RMMs of the 0.3 interface sum the console list in two ways: all words of an entry
+ * (TF-RMM from v0.6.0), or all but the name and the flags (TF-RMM at rmm-spec-v1.0-rel0). Flags, which nobody reads yet, of
+ * minus the name make both sums the same.
+ */
+function consoleEntry(uart: bigint): Uint8Array {
+  const name = new Uint8Array(8);
+  new DataView(name.buffer).setBigUint64(0, PL011_NAME, true);
+  const flags = BigInt.asUintN(64, -PL011_NAME);
+  return RmmConsole.encode({
+    base: uart,
+    map_pages: 1n,
+    name,
+    clk_in_hz: PL011_CLOCK_HZ,
+    baud_rate: PL011_BAUD,
+    flags,
+  });
+}
+
+/** The shared page's content at boot: a manifest 0.3 with these NS DRAM banks and, if given, one console (a PL011). */
 export function rmmManifest(
   sharedPage: bigint,
   banks: readonly { readonly base: bigint; readonly size: bigint }[],
+  uart?: bigint,
 ): Uint8Array {
   const page = new Uint8Array(GRANULE_SIZE);
   const array = new Uint8Array(banks.length * RmmDramBank.size);
@@ -116,14 +141,22 @@ export function rmmManifest(
     array.set(RmmDramBank.encode(bank), i * RmmDramBank.size);
   });
   const pointer = sharedPage + BigInt(RmmManifest.size);
+  const consoles = uart === undefined ? undefined : consoleEntry(uart);
+  const consolesAt = pointer + BigInt(array.length);
   page.set(
     RmmManifest.encode({
       version: RMM_MANIFEST_VERSION_0_3,
       dram_num_banks: BigInt(banks.length),
       dram_banks: pointer,
       dram_checksum: rmmManifestChecksum(BigInt(banks.length), pointer, array),
+      ...(consoles && {
+        console_num_consoles: 1n,
+        console_consoles: consolesAt,
+        console_checksum: rmmManifestChecksum(1n, consolesAt, consoles),
+      }),
     }),
   );
   page.set(array, RmmManifest.size);
+  if (consoles) page.set(consoles, RmmManifest.size + array.length);
   return page;
 }

@@ -13,7 +13,7 @@ import { restoreKernel, saveKernel } from "./snapshot.js";
 
 /** The machine, as the Host's driver needs it. */
 export interface RunnableMachine extends HostMachine {
-  run(): RunEnd;
+  run(limit?: { readonly instructions?: number }): RunEnd;
   stop(reason: string): void;
 }
 
@@ -21,6 +21,11 @@ export interface HostOptions {
   readonly machine: RunnableMachine;
   /** Bytes that identify this firmware for the Root Monitor's measurements; its name and version when absent. */
   readonly image?: Uint8Array;
+  /**
+   * Clock counts after which a `call` gives up, for what runs under an RMM that may never answer; default: it waits for
+   * ever, since realmbox's own RMM does.
+   */
+  readonly patience?: number;
 }
 
 /** Runs that guests may end by an exception loop while one operation is under way. */
@@ -38,11 +43,13 @@ class HostFirmware implements Host {
   readonly image: Uint8Array;
   readonly #machine: RunnableMachine;
   readonly #kernel: Kernel;
+  readonly #patience: number;
 
-  constructor({ machine, image }: HostOptions) {
+  constructor({ machine, image, patience = Number.POSITIVE_INFINITY }: HostOptions) {
     this.image = image ?? Uint8Array.from(`${NAME} ${VERSION}`, (char) => char.charCodeAt(0));
     this.#machine = machine;
     this.#kernel = new Kernel(machine);
+    this.#patience = patience;
   }
 
   step(pe: Pe, event: SlotEvent): SlotExit {
@@ -106,7 +113,7 @@ class HostFirmware implements Host {
       machine.stop("operation done");
     });
     for (let loops = 0; !result; ) {
-      const end = machine.run();
+      const end = machine.run(Number.isFinite(this.#patience) ? { instructions: this.#patience } : undefined);
       if (result || end.kind === "stopped") continue;
       // A guest that does nothing but take exceptions ends runs; what the Host does, its teardown above all, goes on.
       if (end.kind === "exception-loop" && loops++ < EXCEPTION_LOOPS_MAX) continue;

@@ -15,9 +15,9 @@ import { Regime, regimeOf, sctlrOf, TCR_LO, topByteIgnored } from "./mmu/context
 import type { Processor } from "./processor.js";
 import { HCR, HCR_H, HCR_HI, HCR_LO, PSTATE_LO, SCR, SCR_LO } from "./words.js";
 
-/** Without FEAT_TTST and FEAT_LVA. */
+/** With FEAT_TTST, without FEAT_LVA. */
 const TSZ_MIN = 16;
-const TSZ_MAX = 39;
+const TSZ_MAX = 48;
 
 const isHostMode = (w: Int32Array): boolean => (w[HCR_LO]! & HCR.TGE) !== 0 && (w[HCR_HI]! & HCR_H.E2H) !== 0;
 

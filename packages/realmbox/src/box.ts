@@ -25,6 +25,8 @@ export interface BoxOptions {
   readonly interleave?: bigint;
   /** An RMM as a position-independent binary, which the Root Monitor boots at R-EL2; default: realmbox's own. */
   readonly rmm?: Uint8Array;
+  /** Each byte that such an RMM writes to the machine's UART. */
+  readonly onRmmConsole?: (byte: number) => void;
   /** The interpreter's WebAssembly bytes; generated when absent (a tenth of a second). */
   readonly engine?: Uint8Array;
   /**
@@ -39,6 +41,9 @@ export interface BoxOptions {
   };
 }
 
+/** Clock counts within which an RMM that is not ours must boot, and answer what the Host asks for in one operation. */
+const RMM_PATIENCE = 2_000_000_000;
+
 export class Box {
   readonly crypto: Crypto;
   readonly machine: Machine;
@@ -46,9 +51,23 @@ export class Box {
   /** What endorses this platform: its public key (CPAK) and identifiers. */
   readonly identity: PlatformIdentity;
 
-  /** Assembles the machine and boots it up to a Host that waits for work. */
+  /**
+   * Assembles the machine and boots it up to a Host that waits for work. Throws a RangeError when `rmm` does not come to
+   * the end of its boot.
+   */
   constructor(options: BoxOptions) {
-    const { crypto, pes = 1, dramSize, seed = 0n, interleave = 0n, engine = ENGINE, clock, trace, rmm } = options;
+    const {
+      crypto,
+      pes = 1,
+      dramSize,
+      seed = 0n,
+      interleave = 0n,
+      engine = ENGINE,
+      clock,
+      trace,
+      rmm,
+      onRmmConsole,
+    } = options;
     this.crypto = crypto;
     const board = baseBoard({ peCount: pes, ...(dramSize === undefined ? {} : { dramSize }) });
     this.machine = new Machine({
@@ -63,7 +82,8 @@ export class Box {
     this.identity = platformIdentity(platformSeed, board.name);
 
     const native = rmm ? undefined : createRmm({ crypto, board, trace: this.machine.trace, image: identityOf("rmm") });
-    this.host = createHost({ machine: this.machine });
+    this.host = createHost({ machine: this.machine, ...(rmm ? { patience: RMM_PATIENCE } : {}) });
+    if (onRmmConsole) this.machine.onUartOutput = (byte) => onRmmConsole(byte);
     const monitor = createMonitor({
       machine: this.machine,
       crypto,
@@ -77,7 +97,8 @@ export class Box {
     this.machine.install("ns-el2", this.host);
     this.machine.register(this.host);
     this.machine.reset();
-    this.host.boot();
+    const failure = this.host.boot();
+    if (failure) throw new RangeError(`the RMM does not boot: ${failure.why}`);
   }
 
   /**

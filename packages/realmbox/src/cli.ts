@@ -55,6 +55,7 @@ function runOptions(command: Command, { quiet }: { quiet: string }): Command {
       "--interleave <n>",
       "the seed by which physical CPUs interleave, at instruction boundaries (default: 0, turns of 10,000 instructions)",
     )
+    .option("--rmm <file>", "an RMM's binary, which is booted at R-EL2 in place of realmbox's own")
     .option(
       "--challenge <hex>",
       "the verifier's nonce for the guest's token, 1 to 64 bytes, or 'random' (default: zeros)",

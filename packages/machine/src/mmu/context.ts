@@ -304,10 +304,10 @@ export class TranslationContext {
     ];
   }
 
-  /** Without FEAT_TTST and FEAT_LVA: TxSZ is 16 to 39; outside of it every access faults, as the architecture allows. */
+  /** With FEAT_TTST, without FEAT_LVA: TxSZ is 16 to 48; outside of it every access faults, as the architecture allows. */
   private stage1Range(ttbr: number, options: Stage1Options): TableRange {
     const { tsz, hpd, tbi, tbiFetch } = options;
-    const valid = tsz >= 16 && tsz <= 39;
+    const valid = tsz >= 16 && tsz <= 48;
     const inputBits = valid ? 64 - tsz : 48;
     const level = 3 - Math.floor((inputBits - 13) / 9);
     const entryBits = inputBits - (39 - 9 * level);
@@ -391,15 +391,15 @@ export class TranslationContext {
   }
 }
 
-/** SL0 by value: level of the first look-up for the 4 KiB granule; 3 needs FEAT_TTST. */
-const SL0_LEVEL = [2, 1, 0, -1] as const;
+/** SL0 by value: level of the first look-up for the 4 KiB granule. */
+const SL0_LEVEL = [2, 1, 0, 3] as const;
 
 function stage2Range(tcr: number, ttbr: number, limit: number, paBits: number): TableRange {
   const inputBits = 64 - (tcr & 0x3f);
   const level = SL0_LEVEL[((tcr >> 6) & 3) as 0 | 1 | 2 | 3];
   const entryBits = inputBits - (39 - 9 * level);
   // Up to sixteen tables are concatenated at the first level; what does not fit together faults.
-  if (level < 0 || inputBits > paBits || inputBits < 25 || entryBits < 1 || entryBits > 13) return NO_RANGE;
+  if (inputBits > paBits || inputBits < 16 || entryBits < 1 || entryBits > 13) return NO_RANGE;
   const align = Math.max(8 * 2 ** entryBits, 64);
   const base = ttbr - (ttbr % align);
   return {

@@ -102,6 +102,7 @@ export const ID_REGISTERS: Readonly<
     crm: 7,
     op2: 2,
     value: fields(
+      [28, 1], // small translation tables (FEAT_TTST)
       [40, 1], // stage-2 forced write-back
       [60, 1], // E0PD
     ),

@@ -18,7 +18,7 @@ import {
   type VmConfig,
   type VmmError,
 } from "@realmbox/vmm";
-import { Box } from "../box.js";
+import { Box, type BoxOptions } from "../box.js";
 import { nodeCrypto } from "../crypto/node.js";
 import { openDisks, parseDisk } from "../disk.js";
 import type { Guest, GuestEnd } from "../guest.js";
@@ -50,6 +50,7 @@ export interface RunFlags {
   readonly pes?: string;
   readonly seed?: string;
   readonly interleave?: string;
+  readonly rmm?: string;
   readonly challenge?: string;
   readonly cpakOut?: string;
   readonly clock?: string;
@@ -205,8 +206,11 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
   const { realm = false } = config;
   for (const note of notesOf(image, { ...flags, realm })) output.progress(note);
   const started = Date.now();
-  const box = new Box({
+  const rmm = flags.rmm === undefined ? undefined : readInput("option '--rmm'", flags.rmm);
+  const rmmLines = lineSplitter((line) => output.progress(`rmm: ${line}`));
+  const box = bootBox({
     crypto: nodeCrypto,
+    ...(rmm === undefined ? {} : { rmm, onRmmConsole: rmmLines }),
     pes,
     dramSize: dramFor(content.value),
     seed: flags.seed === undefined ? 0n : parseInteger("--seed", flags.seed),
@@ -241,6 +245,30 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
   const report = makeReport({ box, guest, end, image: image.name, challenge });
   trace?.end();
   return { box, guest, end, report };
+}
+
+/** Boots a box; an RMM that does not fit or boot is the user's. */
+function bootBox(options: BoxOptions): Box {
+  try {
+    return new Box(options);
+  } catch (error) {
+    if (error instanceof RangeError && options.rmm) throw new UsageError(`option '--rmm': ${error.message}`);
+    throw error;
+  }
+}
+
+/** Bytes to lines, without their ends. */
+function lineSplitter(emit: (line: string) => void): (byte: number) => void {
+  let line: number[] = [];
+  return (byte) => {
+    if (byte === 13) return;
+    if (byte !== 10) {
+      line.push(byte);
+      return;
+    }
+    emit(String.fromCharCode(...line));
+    line = [];
+  };
 }
 
 /** Runs a guest with this process's standard input, terminal and signals. */
