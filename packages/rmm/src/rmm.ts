@@ -48,6 +48,11 @@ export interface RmmOptions {
   readonly image?: Uint8Array;
   /** RME when absent. */
   readonly isolation?: Isolation;
+  /**
+   * Whether Realms have the machine's pointer authentication. Absent: they have not, because it would be of cost to them:
+   * Linux would sign and authenticate in every function.
+   */
+  readonly pauth?: boolean;
 }
 
 /** The native RMM: ABI of DEN0137 1.0-rel0. One object serves all PEs of a machine. */
@@ -67,6 +72,8 @@ export class Rmm {
   readonly crypto: Crypto;
   readonly trace: Trace | undefined;
   readonly isolation: Isolation;
+  /** Realms have pointer authentication. */
+  readonly pauth: boolean;
   readonly map: MemoryMap;
   readonly granules: GranuleTable;
   /** Where RmiRecExit is put together. Scratch: begun and written out in one step. */
@@ -91,10 +98,11 @@ export class Rmm {
   private readonly globalsAt: number;
   private readonly contextsAt: number;
 
-  constructor({ crypto, board, trace, isolation = rme }: RmmOptions) {
+  constructor({ crypto, board, trace, isolation = rme, pauth = false }: RmmOptions) {
     this.crypto = crypto;
     this.trace = trace;
     this.isolation = isolation;
+    this.pauth = pauth;
     this.map = memoryMap(board.realm);
     this.globalsAt = Number(this.map.globals);
     this.contextsAt = Number(this.map.peContexts);

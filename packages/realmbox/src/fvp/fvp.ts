@@ -156,7 +156,9 @@ export class Fvp {
 
     const { host, rmm, configs } = imagesOf(options);
     const native =
-      rmm === undefined ? createRmm({ crypto, board, trace: machine.trace, image: identityOf("rmm") }) : undefined;
+      rmm === undefined
+        ? createRmm({ crypto, board, trace: machine.trace, image: identityOf("rmm"), pauth: true })
+        : undefined;
     if (native) machine.install("realm-el2", native);
     const rmmImage: RmmImage = rmm ?? { kind: "native", image: native!.image };
     machine.install(

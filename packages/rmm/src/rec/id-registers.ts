@@ -13,6 +13,8 @@ interface IdRegister {
   readonly hidden?: readonly Bits[];
   /** Fields that read as zero in a Realm without PMU. */
   readonly pmu?: readonly Bits[];
+  /** Fields that read as zero unless Realms have pointer authentication. */
+  readonly pauth?: readonly Bits[];
   /** Fields that the Realm's parameters decide. */
   readonly realm?: readonly { readonly field: Bits; readonly value: (rd: Rd) => number }[];
 }
@@ -58,8 +60,10 @@ const ID_REGISTERS: ReadonlyMap<number, IdRegister> = new Map([
   [8 * 6 + 0, row("ID_AA64ISAR0_EL1")],
   [
     8 * 6 + 1,
-    // Of use to a Realm, but of cost as well: Linux would then sign and authenticate in every function.
-    row("ID_AA64ISAR1_EL1", { hidden: [/* API */ bits(11, 8), /* GPI */ bits(31, 28), /* SB */ bits(39, 36)] }),
+    row("ID_AA64ISAR1_EL1", {
+      hidden: [/* SB */ bits(39, 36)],
+      pauth: [/* API */ bits(11, 8), /* GPI */ bits(31, 28)],
+    }),
   ],
   [8 * 7 + 0, row("ID_AA64MMFR0_EL1")],
   [8 * 7 + 1, row("ID_AA64MMFR1_EL1")],
@@ -67,11 +71,16 @@ const ID_REGISTERS: ReadonlyMap<number, IdRegister> = new Map([
 ]);
 
 /** What a Realm reads from the ID register of this encoding. */
-export function idRegister(pe: Pe, rd: Rd, crm: number, op2: number): bigint {
+export function idRegister(
+  pe: Pe,
+  { rd, pauth }: { rd: Rd; pauth: boolean },
+  { crm, op2 }: { crm: number; op2: number },
+): bigint {
   const register = ID_REGISTERS.get(8 * crm + op2);
   if (register === undefined) return 0n;
   let value = pe.mrs(register.name);
   for (const field of register.hidden ?? []) value &= ~field.mask;
+  if (!pauth) for (const field of register.pauth ?? []) value &= ~field.mask;
   if (!rd.pmu) for (const field of register.pmu ?? []) value &= ~field.mask;
   for (const { field, value: of } of register.realm ?? []) value = field.set(value, BigInt(of(rd)));
   return value;
