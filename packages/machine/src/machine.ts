@@ -50,7 +50,7 @@ import { levelName, Reports, ROOT_LEVEL } from "./reports.js";
 import type { Firmware, MemoryPort, SlotEvent, SlotExit, SlotName } from "./slot.js";
 import { restoreMachine, saveMachine } from "./snapshot.js";
 import { SystemRegisters } from "./sysreg/system-registers.js";
-import { GenericTimers } from "./timers.js";
+import { GenericTimers, nextStreamEvent } from "./timers.js";
 import { TraceBus } from "./trace.js";
 import { ATTENTION_LO, BUDGET_LO, EVENT_LO, EXCL_HOST_LO, PC_LO, PSTATE, PSTATE_LO } from "./words.js";
 
@@ -406,6 +406,23 @@ export class Machine {
   }
 
   private resetOrEnd(reason: string): void {
+  /** WFE: whether the event register is set, by an event stream too; it is clear afterwards. */
+  takeEvent(pe: Processor): boolean {
+    const { w } = pe;
+    const { ticks } = this;
+    const isSet = w[EVENT_LO] !== 0 || nextStreamEvent(pe, pe.eventsUntil) <= ticks;
+    w[EVENT_LO] = 0;
+    pe.eventsUntil = ticks;
+    return isSet;
+  }
+
+  /** WFE without an event: the PE sleeps until one comes. */
+  awaitEvent(pe: Processor): void {
+    pe.sleeping = true;
+    pe.awaitsEvent = true;
+    pe.eventDeadline = nextStreamEvent(pe, pe.eventsUntil) * this.board.instructionsPerTick;
+  }
+
     this.resetReason = undefined;
     this.settle();
     this.counters.resets++;
@@ -471,8 +488,6 @@ export class Machine {
       return false;
     }
     const next = ready[interleaving.choose(ready.length)]!.index;
-    // Another PE may write what the last one's exclusive monitor holds.
-    if (next !== this.turn) this.pes[this.turn]!.w[EXCL_HOST_LO] = 0;
     this.turn = next;
     this.sliceEnd = this.time + interleaving.length();
     return true;
@@ -492,6 +507,7 @@ export class Machine {
         return;
       }
       // Native firmware is not interrupted: what is pending is taken when emulated code runs, or wakes it.
+    let isRunning = false;
       if (pe.firmware && !pe.sleeping) {
         this.runFirmware(pe, pe.firmware);
         continue;
@@ -502,11 +518,15 @@ export class Machine {
       if (this.resetReason !== undefined) return;
       const lines = this.gic.lines(pe);
       if (pe.sleeping) {
+      if (!pe.sleeping && !isRunning) {
+        isRunning = true;
+        this.openMonitors(pe);
+      }
         if (!this.canWake(pe, lines)) {
           this.endSlice(pe, limitAt);
           return;
         }
-        pe.sleeping = false;
+        this.wake(pe);
         continue;
       }
       if (takeInterrupt(pe, lines)) continue;
@@ -519,7 +539,6 @@ export class Machine {
     pe.yielding = false;
     this.sliceEnd = 0;
     if (this.interleaving.isSeeded) return;
-    pe.w[EXCL_HOST_LO] = 0;
     // A PE that is off has no slice.
     do this.turn = (this.turn + 1) % this.pes.length;
     while (this.turn !== 0 && this.pes[this.turn]!.power === "off");
@@ -537,12 +556,34 @@ export class Machine {
   private skipIdle(limitAt: number): void {
     const { schedule } = this.boardDevices;
     // With all PEs off nobody has looked yet.
+  /**
+   * A PE runs, and may write what the exclusive monitors of others hold: they open, which is an event for each. So monitors
+   * need not see stores: none outlives a turn of another PE.
+   */
+  private openMonitors(running: Processor): void {
+    for (const { w, index } of this.pes) {
+      if (index === running.index || w[EXCL_HOST_LO] === 0) continue;
+      w[EXCL_HOST_LO] = 0;
+      w[EVENT_LO] = 1;
+    }
+  }
+
+  private wake(pe: Processor): void {
+    pe.sleeping = false;
+    if (!pe.awaitsEvent) return;
+    pe.awaitsEvent = false;
+    this.takeEvent(pe);
+  }
+
     if (this.time >= schedule.next) {
       schedule.run(this.time);
       return;
     }
     const on = this.pes.filter((pe) => pe.power === "on");
-    const deadline = on.reduce((least, pe) => Math.min(least, pe.deadline), schedule.next);
+    const deadline = on.reduce(
+      (least, pe) => Math.min(least, pe.deadline, pe.awaitsEvent ? pe.eventDeadline : least),
+      schedule.next,
+    );
     if (this.externalSources > 0) {
       this.finish({ kind: "idle", deadline: Number.isFinite(deadline) ? deadline : undefined });
       return;
@@ -556,7 +597,10 @@ export class Machine {
     this.time = Math.min(deadline, limitAt);
   }
 
-  /** WFI ends with any physical interrupt, masked or not, and at EL1 and EL0 with a virtual one. */
+  /**
+   * WFI ends with any physical interrupt, masked or not, and at EL1 and EL0 with a virtual one; WFE with an event, or an
+   * interrupt that is taken.
+   */
   private canWake(pe: Processor, lines: number): boolean {
     if ((lines & (Line.IRQ | Line.FIQ)) !== 0) return true;
     if (pe.el > 1) return false;
@@ -569,6 +613,7 @@ export class Machine {
       case "eret":
         exceptionReturn(pe);
         break;
+    if (pe.awaitsEvent) return pe.w[EVENT_LO] !== 0 || this.time >= pe.eventDeadline || isInterruptDue(pe, lines);
       case "smc":
         invariant(pe.el === 2, "an SMC exit is EL2's", pe.el);
         this.enterSmc(pe);

@@ -64,7 +64,12 @@ export class Processor implements Pe {
   power: PowerState = "off";
   /** In WFI: nothing runs until an interrupt is pending. */
   sleeping = false;
-  /** In WFE: the rest of the slice goes to the others. */
+  /** It sleeps in WFE: an event ends that too, and only an interrupt that is taken. */
+  awaitsEvent = false;
+  /** Count up to which event streams have been looked at, and clock of the next event while the PE awaits one. */
+  eventsUntil = 0;
+  eventDeadline = Number.POSITIVE_INFINITY;
+  /** The rest of the slice goes to the others. */
   yielding = false;
   /** What the native firmware of the current level will be told at its next step. */
   event: SlotEvent = EVENT_START;
@@ -123,6 +128,9 @@ export class Processor implements Pe {
     this.yielding = false;
     this.deadline = Number.POSITIVE_INFINITY;
     this.timerOutputs = 0;
+    this.awaitsEvent = false;
+    this.eventsUntil = 0;
+    this.eventDeadline = Number.POSITIVE_INFINITY;
     this.retired = 0;
     this.fruitless = 0;
     this.nested = 0;
@@ -409,6 +417,9 @@ export class Processor implements Pe {
       deadline: Number.isFinite(deadline) ? deadline : -1,
       timerOutputs,
       pmuOutput: this.pmu.output,
+      awaitsEvent: this.awaitsEvent,
+      eventsUntil: this.eventsUntil,
+      eventDeadline: Number.isFinite(this.eventDeadline) ? this.eventDeadline : -1,
       retired,
       lastState,
       fruitless: this.fruitless,
@@ -428,6 +439,9 @@ export class Processor implements Pe {
     this.timerOutputs = saved.timerOutputs;
     this.retired = saved.retired;
     this.fruitless = saved.fruitless;
+    this.awaitsEvent = saved.awaitsEvent;
+    this.eventsUntil = saved.eventsUntil;
+    this.eventDeadline = saved.eventDeadline < 0 ? Number.POSITIVE_INFINITY : saved.eventDeadline;
     this.nested = saved.nested;
     this.retiredAtSync = saved.retiredAtSync;
     this.syncPcs.set(saved.syncPcs);
@@ -451,6 +465,10 @@ export interface SavedProcessor {
   readonly timerOutputs: number;
   readonly pmuOutput: boolean;
   readonly retired: number;
+  readonly awaitsEvent: boolean;
+  readonly eventsUntil: number;
+  /** -1: none. */
+  readonly eventDeadline: number;
   readonly lastState: SecurityState | -1;
   readonly fruitless: number;
   readonly nested: number;

@@ -163,7 +163,7 @@ function executeHintOrImmediate(machine: Machine, pe: Processor, insn: number): 
   }
   switch ((insn >>> 5) & 0x7f) {
     case 2:
-      return wfe(pe);
+      return wfe(machine, pe);
     case 3:
       return wfi(machine, pe);
     case 4:
@@ -204,19 +204,16 @@ function wfi(machine: Machine, pe: Processor): number {
   return HostReply.LEAVE;
 }
 
-/** WFE with the event register clear gives the rest of the slice to the other PEs; it may always wake. */
-function wfe(pe: Processor): number {
-  if (pe.w[EVENT_LO] !== 0) {
-    pe.w[EVENT_LO] = 0;
-    return HostReply.NEXT;
-  }
+/** WFE with the event register set clears it and ends. Else it waits, or traps where a wait does. */
+function wfe(machine: Machine, pe: Processor): number {
+  if (machine.takeEvent(pe)) return HostReply.NEXT;
   const trap = waitTrap(pe, { sctlr: SCTLR_EL0.NTWE, hcr: HCR.TWE, scr: SCR.TWE });
   if (trap !== 0) {
     takeSync(pe, trap, makeEsr(EC.WFX, WFX_ISS | 1));
     return HostReply.JUMP;
   }
   if (isStepActive(pe.w)) return HostReply.NEXT;
-  pe.yielding = true;
+  machine.awaitEvent(pe);
   pe.completeInstruction();
   return HostReply.LEAVE;
 }

@@ -5,11 +5,13 @@
  * Timers are level-sensitive: the output is asserted while ENABLE is set, IMASK clear and the condition met; nothing is
  * latched.
  *
- * @spec DDI 0487, "The Generic Timer in AArch64 state": partial: no event stream, no memory-mapped frames
+ * @spec DDI 0487, "The Generic Timer in AArch64 state": complete: but for the memory-mapped frames, which are devices
  */
 import { R } from "./cpu/state.js";
 import type { TimerName, Timers } from "./irq.js";
 import type { Pe } from "./pe.js";
+import type { Processor } from "./processor.js";
+import { isHostMode } from "./sysreg/rules.js";
 
 interface TimerRow {
   readonly name: TimerName;
@@ -128,6 +130,40 @@ export class GenericTimers implements Timers {
   #met(pe: Pe, row: TimerRow, count: number): boolean {
     return this.counter(pe, row.name, count) >= pe.r[row.cval]!;
   }
+}
+
+/** CNTKCTL_EL1 and CNTHCTL_EL2, the latter with either value of HCR_EL2.E2H. */
+const EVNTEN = 1 << 2;
+const EVNTDIR = 1 << 3;
+const EVNTI = { shift: 4, mask: 0xf };
+const EVNTIS = 1 << 17;
+const CNTKCTL_LO = R.CNTKCTL_EL1 * 2;
+const CNTHCTL_LO = R.CNTHCTL_EL2 * 2;
+
+/**
+ * The least count above `count` at which an event stream of a PE has an event; Infinity when none is on. The PE looks at
+ * its streams where the event register matters: nothing runs for them.
+ * DDI 0487, "Event streams".
+ */
+export function nextStreamEvent({ r, w }: Processor, count: number): number {
+  const physical = w[CNTHCTL_LO]!;
+  // With {E2H, TGE} = {1, 1} EL1's register has no effect.
+  const virtual = isHostMode(w) ? 0 : w[CNTKCTL_LO]!;
+  if (((physical | virtual) & EVNTEN) === 0) return Number.POSITIVE_INFINITY;
+  return Math.min(
+    nextTransition(physical, BigInt(count), count),
+    nextTransition(virtual, BigInt(count) - r[R.CNTVOFF_EL2]!, count),
+  );
+}
+
+/** When the control's bit of the counter next becomes 1, or 0 with EVNTDIR. */
+function nextTransition(control: number, counter: bigint, count: number): number {
+  if ((control & EVNTEN) === 0) return Number.POSITIVE_INFINITY;
+  const bit = BigInt(((control >> EVNTI.shift) & EVNTI.mask) + ((control & EVNTIS) !== 0 ? 8 : 0));
+  const period = 2n << bit;
+  const at = (control & EVNTDIR) !== 0 ? 0n : 1n << bit;
+  const left = Number((((at - counter) % period) + period) % period);
+  return count + (left === 0 ? Number(period) : left);
 }
 
 /** CNTPOFF_EL2 where it applies to the EL1 physical timer and to EL0 and EL1 reads of CNTPCT_EL0. */
