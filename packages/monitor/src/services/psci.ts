@@ -69,8 +69,9 @@ interface PsciFunction {
   readonly exists?: (board: Board) => boolean;
 }
 
-/** The affinity bits of MPIDR_EL1; everything else of a target argument must be zero. */
+/** The affinity bits of MPIDR_EL1; everything else of a target must be zero, but for MT, which TF-A allows as well. */
 const AFFINITY_MASK = 0xff_00ff_ffffn;
+const MPIDR_MT = 1n << 24n;
 
 /** power_state in the original format: StateID 15:0, type 16 (1: powerdown), level 25:24. */
 const POWER_STATE = { ID: 0xffffn, TYPE: 1n << 16n, LEVEL: 3n << 24n, RES0: 0xfcfe_0000n };
@@ -88,7 +89,7 @@ const ALL_OFF: States = [Local.OFF, Local.OFF, Local.OFF];
 const low = (value: bigint): bigint => value & 0xffff_ffffn;
 
 const peOf = ({ power }: Context, target: bigint): number | undefined => {
-  if ((target & ~AFFINITY_MASK) !== 0n) return undefined;
+  if ((target & ~(AFFINITY_MASK | MPIDR_MT)) !== 0n) return undefined;
   return power.pes.find(({ mpidr }) => packAffinity(mpidr) === packAffinity(target))?.index;
 };
 
