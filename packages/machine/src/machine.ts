@@ -405,7 +405,6 @@ export class Machine {
     for (const pe of this.pes) pe.w[EVENT_LO] = 1;
   }
 
-  private resetOrEnd(reason: string): void {
   /** WFE: whether the event register is set, by an event stream too; it is clear afterwards. */
   takeEvent(pe: Processor): boolean {
     const { w } = pe;
@@ -423,6 +422,7 @@ export class Machine {
     pe.eventDeadline = nextStreamEvent(pe, pe.eventsUntil) * this.board.instructionsPerTick;
   }
 
+  private resetOrEnd(reason: string): void {
     this.resetReason = undefined;
     this.settle();
     this.counters.resets++;
@@ -496,6 +496,7 @@ export class Machine {
   /** Runs one PE to the end of its slice, or as far as the run goes. */
   private runSlice(pe: Processor, limitAt: number): void {
     const { sliceEnd } = this;
+    let isRunning = false;
     while (this.end === undefined && this.resetReason === undefined) {
       const now = this.time + pe.spent;
       if (now >= limitAt) {
@@ -506,8 +507,11 @@ export class Machine {
         this.endSlice(pe, limitAt);
         return;
       }
+      if (!pe.sleeping && !isRunning) {
+        isRunning = true;
+        this.openMonitors(pe);
+      }
       // Native firmware is not interrupted: what is pending is taken when emulated code runs, or wakes it.
-    let isRunning = false;
       if (pe.firmware && !pe.sleeping) {
         this.runFirmware(pe, pe.firmware);
         continue;
@@ -518,10 +522,6 @@ export class Machine {
       if (this.resetReason !== undefined) return;
       const lines = this.gic.lines(pe);
       if (pe.sleeping) {
-      if (!pe.sleeping && !isRunning) {
-        isRunning = true;
-        this.openMonitors(pe);
-      }
         if (!this.canWake(pe, lines)) {
           this.endSlice(pe, limitAt);
           return;
@@ -545,17 +545,6 @@ export class Machine {
     if (this.turn === 0 && this.pes.every((other) => this.isIdle(other))) this.skipIdle(limitAt);
   }
 
-  private isIdle(pe: Processor): boolean {
-    if (pe.power === "off") return true;
-    if (!pe.sleeping) return false;
-    this.updateTimers(pe);
-    return !this.canWake(pe, this.gic.lines(pe));
-  }
-
-  /** All PEs wait: jumps to the next timer event, or leaves it to the caller when something else may come first. */
-  private skipIdle(limitAt: number): void {
-    const { schedule } = this.boardDevices;
-    // With all PEs off nobody has looked yet.
   /**
    * A PE runs, and may write what the exclusive monitors of others hold: they open, which is an event for each. So monitors
    * need not see stores: none outlives a turn of another PE.
@@ -575,6 +564,17 @@ export class Machine {
     this.takeEvent(pe);
   }
 
+  private isIdle(pe: Processor): boolean {
+    if (pe.power === "off") return true;
+    if (!pe.sleeping) return false;
+    this.updateTimers(pe);
+    return !this.canWake(pe, this.gic.lines(pe));
+  }
+
+  /** All PEs wait: jumps to the next timer event, or leaves it to the caller when something else may come first. */
+  private skipIdle(limitAt: number): void {
+    const { schedule } = this.boardDevices;
+    // With all PEs off nobody has looked yet.
     if (this.time >= schedule.next) {
       schedule.run(this.time);
       return;
@@ -602,6 +602,7 @@ export class Machine {
    * interrupt that is taken.
    */
   private canWake(pe: Processor, lines: number): boolean {
+    if (pe.awaitsEvent) return pe.w[EVENT_LO] !== 0 || this.time >= pe.eventDeadline || isInterruptDue(pe, lines);
     if ((lines & (Line.IRQ | Line.FIQ)) !== 0) return true;
     if (pe.el > 1) return false;
     return virtualLines(hcrLo(pe.w), lines) !== 0 || isInterruptDue(pe, lines);
@@ -613,7 +614,6 @@ export class Machine {
       case "eret":
         exceptionReturn(pe);
         break;
-    if (pe.awaitsEvent) return pe.w[EVENT_LO] !== 0 || this.time >= pe.eventDeadline || isInterruptDue(pe, lines);
       case "smc":
         invariant(pe.el === 2, "an SMC exit is EL2's", pe.el);
         this.enterSmc(pe);

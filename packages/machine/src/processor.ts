@@ -125,12 +125,12 @@ export class Processor implements Pe {
     this.pmu.output = false;
     this.power = "off";
     this.sleeping = false;
-    this.yielding = false;
-    this.deadline = Number.POSITIVE_INFINITY;
-    this.timerOutputs = 0;
     this.awaitsEvent = false;
     this.eventsUntil = 0;
     this.eventDeadline = Number.POSITIVE_INFINITY;
+    this.yielding = false;
+    this.deadline = Number.POSITIVE_INFINITY;
+    this.timerOutputs = 0;
     this.retired = 0;
     this.fruitless = 0;
     this.nested = 0;
@@ -412,14 +412,14 @@ export class Processor implements Pe {
     return {
       power,
       sleeping,
+      awaitsEvent: this.awaitsEvent,
+      eventsUntil: this.eventsUntil,
+      eventDeadline: Number.isFinite(this.eventDeadline) ? this.eventDeadline : -1,
       yielding,
       event,
       deadline: Number.isFinite(deadline) ? deadline : -1,
       timerOutputs,
       pmuOutput: this.pmu.output,
-      awaitsEvent: this.awaitsEvent,
-      eventsUntil: this.eventsUntil,
-      eventDeadline: Number.isFinite(this.eventDeadline) ? this.eventDeadline : -1,
       retired,
       lastState,
       fruitless: this.fruitless,
@@ -433,15 +433,15 @@ export class Processor implements Pe {
   restore(saved: SavedProcessor): void {
     this.power = saved.power;
     this.sleeping = saved.sleeping;
+    this.awaitsEvent = saved.awaitsEvent;
+    this.eventsUntil = saved.eventsUntil;
+    this.eventDeadline = saved.eventDeadline < 0 ? Number.POSITIVE_INFINITY : saved.eventDeadline;
     this.yielding = saved.yielding;
     this.event = saved.event;
     this.deadline = saved.deadline < 0 ? Number.POSITIVE_INFINITY : saved.deadline;
     this.timerOutputs = saved.timerOutputs;
     this.retired = saved.retired;
     this.fruitless = saved.fruitless;
-    this.awaitsEvent = saved.awaitsEvent;
-    this.eventsUntil = saved.eventsUntil;
-    this.eventDeadline = saved.eventDeadline < 0 ? Number.POSITIVE_INFINITY : saved.eventDeadline;
     this.nested = saved.nested;
     this.retiredAtSync = saved.retiredAtSync;
     this.syncPcs.set(saved.syncPcs);
@@ -458,6 +458,10 @@ export class Processor implements Pe {
 export interface SavedProcessor {
   readonly power: PowerState;
   readonly sleeping: boolean;
+  readonly awaitsEvent: boolean;
+  readonly eventsUntil: number;
+  /** -1: none. */
+  readonly eventDeadline: number;
   readonly yielding: boolean;
   readonly event: SlotEvent;
   /** -1: none. */
@@ -465,10 +469,6 @@ export interface SavedProcessor {
   readonly timerOutputs: number;
   readonly pmuOutput: boolean;
   readonly retired: number;
-  readonly awaitsEvent: boolean;
-  readonly eventsUntil: number;
-  /** -1: none. */
-  readonly eventDeadline: number;
   readonly lastState: SecurityState | -1;
   readonly fruitless: number;
   readonly nested: number;

@@ -231,3 +231,160 @@ describe("several PEs", () => {
     expect(machine.pes[0]!.r[R.X0 + 3]).toBe(failed);
   });
 });
+
+describe("ends of a run", () => {
+  test("a fault inside its own handler is an exception loop", () => {
+    const { machine } = machineAt({ el: 1, registers: { HCR_EL2: RW, PC: 0x6000_0000n, VBAR_EL1: 0x6000_0000n } });
+    const end = machine.run();
+    expect(end).toMatchObject({ kind: "exception-loop" });
+    expect(end).toHaveProperty("detail", expect.stringContaining("NON_SECURE EL1"));
+  });
+
+  test("a handler that does a little and then faults within its vectors is one, too", () => {
+    const machine = machineWith((a) => {
+      a.set("VBAR_EL3", 0x800).mov(1, 0x6000_0000).ldr(0, 1);
+      a.org(0xa00).add(2, 2, 1).ldr(0, 1); // current EL with SP_ELx: nothing answers at X1
+    });
+    const end = machine.run({ instructions: 10_000 });
+    expect(end).toMatchObject({ kind: "exception-loop", detail: expect.stringContaining("of its own vectors") });
+    expect(machine.pes[0]!.r[R.X0 + 2]).toBe(64n);
+  });
+
+  test("a hundred SMCs in a row are no loop", () => {
+    const machine = machineWith((a) => {
+      a.set("VBAR_EL3", 0x2000);
+      for (let i = 0; i < 100; i++) a.svc();
+      a.wfi().org(0x2200).eret();
+    });
+    expect(machine.run()).toMatchObject({ kind: "deadlock" });
+    expect(machine.counters.exceptions[0x15]).toBe(100);
+  });
+
+  test("a stage-2 fault that firmware never resolves is an exception loop", () => {
+    const machine = new Machine({ board: testBoard(), engine: testEngine() });
+    const enter = (pe: Pe) => {
+      pe.r[R.HCR_EL2] = RW | 1n;
+      pe.r[R.VTCR_EL2] = 24n | (1n << 6n) | (5n << 16n);
+      pe.r[R.VTTBR_EL2] = DRAM;
+      pe.r[R.ELR_EL2] = 0x1000n;
+      pe.r[R.SPSR_EL2] = 0x3c5n;
+    };
+    const firmware = (name: string, step: Firmware["step"]): Firmware => ({ name, image: new Uint8Array(0), step });
+    machine.install(
+      "root-el3",
+      firmware("monitor", (pe) => {
+        pe.r[R.SCR_EL3] = SCR_OF[SecurityState.NON_SECURE];
+        pe.r[R.SPSR_EL3] = 0x3c9n;
+        return ERET;
+      }),
+    );
+    machine.install(
+      "ns-el2",
+      firmware("host", (pe, event) => {
+        if (event.kind === "start") enter(pe);
+        return ERET;
+      }),
+    );
+    machine.reset();
+    expect(machine.run()).toMatchObject({ kind: "exception-loop" });
+  });
+
+  test("stop ends the run at once, and run goes on from there", () => {
+    const machine = new Machine({ board: testBoard(), engine: testEngine() });
+    let steps = 0;
+    machine.install("root-el3", {
+      name: "monitor",
+      image: new Uint8Array(0),
+      step(pe) {
+        machine.stop(`step ${++steps}`);
+        pe.r[R.ELR_EL3] = 0n;
+        pe.r[R.SPSR_EL3] = 0x3cdn;
+        return steps < 3 ? ERET : WFI;
+      },
+    });
+    machine.reset();
+    expect(machine.run()).toEqual({ kind: "stopped", reason: "step 1" });
+    expect(machine.run()).toEqual({ kind: "stopped", reason: "step 2" });
+    expect(machine.run()).toEqual({ kind: "stopped", reason: "step 3" });
+    expect(machine.run()).toMatchObject({ kind: "deadlock" });
+  });
+});
+
+/** A program that uses memory, randomness, exceptions, exclusives and two PEs, and never ends. */
+function busy(a: Assembler): void {
+  a.set("VBAR_EL3", 0x800).mov(1, 0x10000).mov(5, 0);
+  // Each PE walks over pages of its own and over a shared one.
+  a.word(0x8b00_5421); // add x1, x1, x0, lsl #21
+  a.label("again").mrs(2, "RNDR").word(0xca02_00a5).str(5, 1); // eor x5, x5, x2
+  a.word(0x927d_2442).word(0x8b02_0023).str(5, 3, 0x10); // and x2, x2, #0x1ff8; add x3, x1, x2
+  a.mov(6, 0x8000).word(0xc85f_7cc7).add(7, 7, 1).word(0xc808_7cc7).svc(3).b("again");
+  a.org(0xa00).add(9, 9, 1).eret();
+}
+
+describe("determinism", () => {
+  const stateOf = (machine: Machine) => {
+    const registers = machine.pes.map((pe) => [...pe.r.slice(R.X0, R.PC + 1)].join());
+    let hash = 0n;
+    for (const page of machine.memory.saveFrames().keys()) {
+      const at = (machine.memory.frames + page * 4096) / 8;
+      for (let i = 0; i < 512; i++) hash = BigInt.asUintN(64, (hash ^ machine.memory.u64[at + i]!) * 0x100_0000_01b3n);
+    }
+    return { now: machine.now, registers, hash, counters: JSON.stringify(machine.counters) };
+  };
+
+  test("the same run, whatever the limits", () => {
+    const whole = machineWith(busy, { peCount: 2, seed: 7n });
+    whole.run({ instructions: 100_000 });
+    // It does what it says: SVCs, and no faults.
+    expect(whole.counters.exceptions[0x15]).toBeGreaterThan(2000);
+    expect(whole.counters.exceptions[0x25]).toBe(0);
+    const parts = machineWith(busy, { peCount: 2, seed: 7n });
+    for (let n = 1; parts.now < 100_000; n = (n * 7) % 4099) {
+      parts.run({ instructions: Math.min(n, 100_000 - parts.now) });
+    }
+    expect(stateOf(parts)).toEqual(stateOf(whole));
+    const other = machineWith(busy, { peCount: 2, seed: 8n });
+    other.run({ instructions: 100_000 });
+    expect(stateOf(other).hash).not.toBe(stateOf(whole).hash);
+  });
+
+  test("a machine restored from a snapshot goes on as the one that it was taken of", () => {
+    const original = machineWith(busy, { peCount: 2, seed: 7n });
+    // In the middle of a slice, with an exclusive monitor held by some instruction counts.
+    original.run({ instructions: 54_321 });
+    const data = original.snapshot();
+    const taken = original.now;
+    original.run({ instructions: 50_000 });
+
+    const restored = new Machine({ board: testBoard({ peCount: 2 }), engine: testEngine() });
+    restored.reset();
+    restored.restore(data);
+    expect(restored.now).toBe(taken);
+    restored.run({ instructions: 50_000 });
+    expect(stateOf(restored)).toEqual(stateOf(original));
+    // The snapshot of both is the same file, byte for byte.
+    expect(restored.snapshot()).toEqual(original.snapshot());
+  });
+
+  test("restoring over a machine that has run leaves nothing of it", () => {
+    const data = machineWith(busy).snapshot();
+    const used = machineWith(busy, { seed: 99n });
+    used.run({ instructions: 10_000 });
+    used.restore(data);
+    used.run({ instructions: 10_000 });
+    const fresh = machineWith(busy);
+    fresh.run({ instructions: 10_000 });
+    expect(stateOf(used)).toEqual(stateOf(fresh));
+  });
+
+  test("what is no snapshot of this machine is refused", () => {
+    const machine = machineWith(busy);
+    const data = machine.snapshot();
+    expect(() => machine.restore(new Uint8Array(100))).toThrow(/not a snapshot/);
+    expect(() => machineWith(busy, { peCount: 2 }).restore(data)).toThrow(/another board/);
+    machine.register({ name: "part", save: () => 1, restore: () => {} });
+    expect(() => machine.restore(data)).toThrow(/no state of "part"/);
+    expect(() => machineWith(busy).restore(machine.snapshot())).toThrow(/"part"/);
+    expect(() => machine.register({ name: "part", save: () => 1, restore: () => {} })).toThrow(/names/);
+  });
+});
