@@ -4,7 +4,7 @@ import { GPCCR_WRITABLE, GPTBR } from "../gpt.js";
 import type { Processor } from "../processor.js";
 import { isCurrentBank } from "../pstate.js";
 import { Effect, type Encoding, OK, type Row, type Rule, UNDEFINED } from "./row.js";
-import { ecvEnabled, scxtnum, secureEl2, tcpac, tda } from "./rules.js";
+import { ecvEnabled, hxEnabled, scxtnum, secureEl2, tcpac, tda } from "./rules.js";
 
 /** NV, NV1, NV2: nested virtualisation is not implemented. HCD is RES0 where EL3 exists. */
 const HCR_RES0 = (1n << 42n) | (1n << 43n) | (1n << 45n) | (1n << 29n);
@@ -66,6 +66,8 @@ const el2Rows: readonly Row[] = [
   },
   { name: "VSESR_EL2", encoding: [3, 4, 5, 2, 3], el: 2 },
   { name: "VDISR_EL2", encoding: [3, 4, 12, 1, 1], el: 2 },
+  // What it controls are features that are not there.
+  { name: "HCRX_EL2", encoding: [3, 4, 1, 2, 2], el: 2, rules: [hxEnabled] },
   { name: "CNTHCTL_EL2", encoding: [3, 4, 14, 1, 0], el: 2, mask: 0xf_ffffn, effect: Effect.TIMER },
   { name: "CNTVOFF_EL2", encoding: [3, 4, 14, 0, 3], el: 2, effect: Effect.TIMER },
   { name: "CNTPOFF_EL2", encoding: [3, 4, 14, 0, 6], el: 2, rules: [ecvEnabled], effect: Effect.TIMER },

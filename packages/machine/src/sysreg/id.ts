@@ -96,6 +96,7 @@ export const ID_REGISTERS: Readonly<
       [8, 1], // VHE
       [12, 1], // HPDS
       [20, 1], // PAN
+      [40, 1], // HCRX_EL2
     ),
   },
   ID_AA64MMFR2_EL1: {

@@ -7,7 +7,7 @@ import { R } from "../cpu/state.js";
 import { el2Enabled, hcrHi, hcrLo } from "../exceptions.js";
 import { fpTrap } from "../fp-access.js";
 import type { Processor } from "../processor.js";
-import { HCR, HCR_H, HCR_HI, SCR, SCR_LO } from "../words.js";
+import { HCR, HCR_H, HCR_HI, SCR, SCR_H, SCR_HI, SCR_LO } from "../words.js";
 import { type Check, OK, type Rule, UNDEFINED } from "./row.js";
 
 const SCTLR_EL1_LO = R.SCTLR_EL1 * 2;
@@ -117,6 +117,9 @@ export const apk: Rule = ({ w }, el) => {
 
 /** CNTPOFF_EL2 at EL2 needs SCR_EL3.ECVEn. */
 export const ecvEnabled: Rule = ({ w }, el) => (el === 2 && (w[SCR_LO]! & SCR.ECVEN) === 0 ? 3 : OK);
+
+/** HCRX_EL2 at EL2 needs SCR_EL3.HXEn. */
+export const hxEnabled: Rule = ({ w }, el) => (el === 2 && (w[SCR_HI]! & SCR_H.HXEN) === 0 ? 3 : OK);
 
 /** The Secure EL1 timer: EL3, and Secure EL1 when SCR_EL3.ST says so. */
 export const secureTimer: Rule = ({ w, state }, el) => {
