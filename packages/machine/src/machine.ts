@@ -247,6 +247,7 @@ export class Machine {
   startPe(index: number): void {
     const pe = this.pes[index];
     invariant(pe !== undefined && pe.power === "off", "a PE that starts exists and is off", index);
+    if (pe.hasRun) this.resetPe(pe);
     pe.start(this.board.root.base);
   }
 
@@ -442,6 +443,16 @@ export class Machine {
     this.forgetProtections();
     this.mmu.flushAll();
     this.startPe(0);
+  }
+
+  /** A PE that was switched off has lost its state; its redistributor has not. */
+  private resetPe(pe: Processor): void {
+    for (let intid = 16; intid < 32; intid++) {
+      if ((pe.timerOutputs & (1 << intid)) !== 0) this.gic.setPpi(pe.index, intid, false);
+    }
+    if (pe.pmu.output) this.gic.setPpi(pe.index, PMU_PPI, false);
+    pe.reset();
+    this.gic.interfaces[pe.index]!.reset();
   }
 
   private forgetProtections(): void {

@@ -62,6 +62,8 @@ export class Processor implements Pe {
   readonly machine: Machine;
 
   power: PowerState = "off";
+  /** It has run since its reset: what it holds is lost when it starts again. */
+  hasRun = false;
   /** In WFI: nothing runs until an interrupt is pending. */
   sleeping = false;
   /** It sleeps in WFE: an event ends that too, and only an interrupt that is taken. */
@@ -124,6 +126,7 @@ export class Processor implements Pe {
     this.pmu.live = false;
     this.pmu.output = false;
     this.power = "off";
+    this.hasRun = false;
     this.sleeping = false;
     this.awaitsEvent = false;
     this.eventsUntil = 0;
@@ -145,6 +148,7 @@ export class Processor implements Pe {
   start(pc: bigint): void {
     const { r, w } = this;
     this.power = "on";
+    this.hasRun = true;
     this.sleeping = false;
     r[R.SCTLR_EL3] = SCTLR_EL3_RESET;
     r[R.GPCCR_EL3] = 0n;
@@ -411,6 +415,7 @@ export class Processor implements Pe {
     const { power, sleeping, yielding, event, deadline, timerOutputs, retired, lastState } = this;
     return {
       power,
+      hasRun: this.hasRun,
       sleeping,
       awaitsEvent: this.awaitsEvent,
       eventsUntil: this.eventsUntil,
@@ -432,6 +437,7 @@ export class Processor implements Pe {
   /** After the state block was put back. */
   restore(saved: SavedProcessor): void {
     this.power = saved.power;
+    this.hasRun = saved.hasRun;
     this.sleeping = saved.sleeping;
     this.awaitsEvent = saved.awaitsEvent;
     this.eventsUntil = saved.eventsUntil;
@@ -457,6 +463,7 @@ export class Processor implements Pe {
 
 export interface SavedProcessor {
   readonly power: PowerState;
+  readonly hasRun: boolean;
   readonly sleeping: boolean;
   readonly awaitsEvent: boolean;
   readonly eventsUntil: number;

@@ -5,7 +5,7 @@
  *
  * @spec Fast Models, "Base_PowerController": partial: PPOFFR, PPONR and PCOFFR do nothing; no wake reasons
  */
-import { type DeviceSystem, RegisterDevice } from "./device.js";
+import { RegisterDevice } from "./device.js";
 
 const PWKUPR = 0x0c;
 const PSYSR = 0x10;
@@ -28,10 +28,6 @@ interface State {
 
 export class PowerController extends RegisterDevice {
   #state: State = { mpidr: 0, wakeable: [] };
-
-  constructor(name: string, system: DeviceSystem) {
-    super(name, system);
-  }
 
   reset(): void {
     this.#state = { mpidr: 0, wakeable: [] };

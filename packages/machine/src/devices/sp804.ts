@@ -184,6 +184,7 @@ export class Sp804 extends RegisterDevice {
 
   #valueAt(timer: TimerState, now: number): number {
     const { value } = timer;
+    if ((timer.control & CTRL.EN) === 0) return value;
     const steps = this.#steps(timer, now);
     const start = truncated(timer, value);
     if (steps <= start) return start - steps;
