@@ -2,8 +2,8 @@
 /**
  * Builds the guest images, or checks that the committed ones are what the sources give.
  *
- *   node guests/build.mjs                        build all into guests/prebuilt, with SHA256SUMS
- *   node guests/build.mjs --check                build into a temporary folder and compare with guests/prebuilt, byte for byte
+ *   node guests/build.mjs                        build all into guests/prebuilt and guests/prebuilt-fvp, with SHA256SUMS
+ *   node guests/build.mjs --check                build into a temporary folder and compare with those, byte for byte
  *   node guests/build.mjs --out DIR hello smp    only these, into DIR
  *   node guests/build.mjs --compiler gcc --out DIR
  *
@@ -28,7 +28,12 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const GUESTS = dirname(fileURLToPath(import.meta.url));
+/** Guests: applications over lib/ and librsi/. */
 const PREBUILT = join(GUESTS, "prebuilt");
+/** Programs for Arm's FVP Base platform, which bring their own everything but this. */
+const PREBUILT_FVP = join(GUESTS, "prebuilt-fvp");
+const FVP_PROGRAMS = ["el2"];
+const FVP_SHARED = ["lib/smccc.S", "lib/string.c"];
 const ZIG_VERSION = "0.16.0";
 
 const C_FLAGS = [
@@ -91,6 +96,16 @@ function sources(folder) {
   return names.sort().map((name) => `${folder}/${name}`);
 }
 
+/** @param {string} app @returns {{ from: string[], script: string }} what an image is made of */
+function parts(app) {
+  if (!FVP_PROGRAMS.includes(app)) {
+    return { from: [...sources("lib"), ...sources("librsi"), ...sources(`apps/${app}`)], script: "lib/link.ld" };
+  }
+  const folders = readdirSync(join(GUESTS, app), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const below = folders.map(({ name }) => `${app}/${name}`).sort();
+  return { from: [...FVP_SHARED, ...[app, ...below].flatMap(sources)], script: `${app}/link.ld` };
+}
+
 /**
  * The loadable segments of an ELF file as one flat image, from the lowest physical address to the last byte in the file.
  * @param {Buffer} elf
@@ -123,13 +138,14 @@ function build(compiler, app, out) {
     if (result.status !== 0) fail(`${program} failed: ${result.error?.message ?? args.at(-1)}`);
   };
   try {
-    const objects = [...sources("lib"), ...sources("librsi"), ...sources(`apps/${app}`)].map((source) => {
+    const { from, script } = parts(app);
+    const objects = from.map((source) => {
       const object = join(work, `${source.replaceAll("/", "_")}.o`);
       run(...C_FLAGS, "-ffunction-sections", "-fdata-sections", "-I", ".", "-c", source, "-o", object);
       return object;
     });
     const elf = join(out, `${app}.elf`);
-    run(...LINK_FLAGS, "-T", "lib/link.ld", ...objects, "-o", elf);
+    run(...LINK_FLAGS, "-T", script, ...objects, "-o", elf);
     writeFileSync(join(out, `${app}.bin`), flatten(readFileSync(elf)));
   } finally {
     rmSync(work, { recursive: true });
@@ -154,25 +170,37 @@ const { values, positionals } = parseArgs({
     compiler: { type: "string", default: "zig" },
   },
 });
-const all = readdirSync(join(GUESTS, "apps")).sort();
+const guests = readdirSync(join(GUESTS, "apps")).sort();
+const all = [...guests, ...FVP_PROGRAMS];
 const apps = positionals.length > 0 ? positionals : all;
 for (const app of apps) if (!all.includes(app)) fail(`no application ${app}; there are ${all.join(", ")}`);
 if (!(values.compiler in compilers))
   fail(`no compiler ${values.compiler}; there are ${Object.keys(compilers).join(", ")}`);
 if (values.out === undefined && !values.check && values.compiler !== "zig")
-  fail("guests/prebuilt is built with zig: name another folder with --out");
+  fail("the prebuilt images are built with zig: name another folder with --out");
 
-const out = values.check ? mkdtempSync(join(tmpdir(), "realmbox-guests-")) : (values.out ?? PREBUILT);
-mkdirSync(out, { recursive: true });
 const compiler = compilers[/** @type {keyof typeof compilers} */ (values.compiler)]();
-for (const app of apps) build(compiler, app, out);
-if (values.check) {
-  const built = sums(out, apps);
-  rmSync(out, { recursive: true });
-  const committed = existsSync(join(PREBUILT, "SHA256SUMS")) ? readFileSync(join(PREBUILT, "SHA256SUMS"), "utf8") : "";
-  const differ = built.split("\n").filter((line) => line !== "" && !committed.includes(line));
-  if (differ.length > 0 || sums(PREBUILT, apps) !== built) fail(`not what the sources give:\n${differ.join("\n")}`);
+const temporary = values.check ? mkdtempSync(join(tmpdir(), "realmbox-guests-")) : undefined;
+const homeOf = (/** @type {string} */ app) => (FVP_PROGRAMS.includes(app) ? PREBUILT_FVP : PREBUILT);
+for (const app of apps) {
+  const out = temporary ?? values.out ?? homeOf(app);
+  mkdirSync(out, { recursive: true });
+  build(compiler, app, out);
+}
+if (temporary !== undefined) {
+  const differ = apps.filter((app) => {
+    const list = join(homeOf(app), "SHA256SUMS");
+    const committed = existsSync(list) ? readFileSync(list, "utf8") : "";
+    const built = sums(temporary, [app]);
+    return !built.split("\n").every((line) => committed.includes(line)) || sums(homeOf(app), [app]) !== built;
+  });
+  rmSync(temporary, { recursive: true });
+  if (differ.length > 0) fail(`not what the sources give: ${differ.join(", ")}`);
   console.log(`${apps.length} prebuilt images are what the sources give`);
-} else if (out === PREBUILT) {
-  writeFileSync(join(out, "SHA256SUMS"), sums(out, all));
+} else if (values.out === undefined) {
+  for (const [home, of] of /** @type {const} */ ([
+    [PREBUILT, guests],
+    [PREBUILT_FVP, FVP_PROGRAMS],
+  ]))
+    if (of.some((app) => apps.includes(app))) writeFileSync(join(home, "SHA256SUMS"), sums(home, [...of]));
 }
