@@ -51,6 +51,8 @@ export const memoryTimersSize = ({ intids }: MemoryTimersOptions): number => FRA
 
 export class MemoryTimers extends RegisterDevice {
   readonly #intids: readonly number[];
+  /** Of the interrupts; follows from the state. */
+  readonly #levels: boolean[] = [];
   #state: State;
 
   constructor(name: string, system: DeviceSystem, { intids }: MemoryTimersOptions) {
@@ -73,7 +75,7 @@ export class MemoryTimers extends RegisterDevice {
   }
 
   get deadline(): number {
-    return Math.min(...this.#state.frames.map((frame) => this.#deadlineOf(frame)));
+    return Math.min(...this.#state.frames.map((frame, n) => this.#deadlineOf(frame, n)));
   }
 
   expire(): void {
@@ -184,10 +186,10 @@ export class MemoryTimers extends RegisterDevice {
     return (frame.control & TIMER.ENABLE) !== 0 && ticksOf(this.system) >= compareOf(frame);
   }
 
-  #deadlineOf(frame: FrameState): number {
+  /** A deadline that has come stays one until its interrupt is raised. */
+  #deadlineOf(frame: FrameState, n: number): number {
     const { control } = frame;
-    if ((control & (TIMER.ENABLE | TIMER.IMASK)) !== TIMER.ENABLE || this.#isMet(frame))
-      return Number.POSITIVE_INFINITY;
+    if ((control & (TIMER.ENABLE | TIMER.IMASK)) !== TIMER.ENABLE || this.#levels[n]) return Number.POSITIVE_INFINITY;
     const at = compareOf(frame) * this.system.countsPerTick;
     return at <= Number.MAX_SAFE_INTEGER ? at : Number.POSITIVE_INFINITY;
   }
@@ -200,7 +202,9 @@ export class MemoryTimers extends RegisterDevice {
   #update(): void {
     this.#intids.forEach((intid, n) => {
       const frame = this.#state.frames[n]!;
-      this.system.setSpi(intid, this.#isMet(frame) && (frame.control & TIMER.IMASK) === 0);
+      const level = this.#isMet(frame) && (frame.control & TIMER.IMASK) === 0;
+      this.#levels[n] = level;
+      this.system.setSpi(intid, level);
     });
   }
 }
