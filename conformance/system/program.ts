@@ -64,6 +64,79 @@ export const SAVED_OUTPUT = (SAVED_RUNNER + 1) * 8;
 
 const CALL_WORDS = 4;
 
+/** ERET with SPSR in X0 and PC in X1. */
+const ENTER: readonly number[] = [
+  msr("SPSR_EL3", 0),
+  msr("ELR_EL3", 1),
+  stpX({ i: SAVED_RUNNER, u: OUTPUT_REGISTER, n: 31, t: SCRIPT_REGISTER }),
+  ...loadConstant(30, BigInt(CONTEXT)),
+  ...Array.from({ length: 15 }, (_, i) => ldpX({ i: 2 * i, u: 2 * i + 1, n: 30, t: 2 * i })),
+  ldrX({ i: 30, n: 30, t: 30 }),
+  dsb,
+  sys("IC IALLU"),
+  dsb,
+  isb,
+  eret,
+];
+
+/** X0: whether to stay at the level of the exception; gives SPSR in X0 and PC in X1. */
+const RESUME: readonly number[] = resumeWords();
+
+function resumeWords(): number[] {
+  const words: (number | { readonly to: string; readonly word: (distance: number) => number })[] = [];
+  const labels = new Map<string, number>();
+  const put = (...more: number[]) => void words.push(...more);
+  const label = (name: string) => void labels.set(name, words.length);
+  const jump = (to: string, word: (i: number) => number) => void words.push({ to, word });
+  const [EQ, NE] = [0, 1];
+  const compare = (n: number, i: number) => op("ADD, ADDS, SUB, SUBS (immediate)", { f: 1, o: 1, s: 1, n, d: 31, i });
+  const field = (d: number, n: number, first: number, width: number) =>
+    op("SBFM, BFM, UBFM, 64-bit", { o: 2, r: first, s: first + width - 1, n, d });
+  const logical = (o: number, d: number, n: number, m: number, v = 0) =>
+    op("AND, BIC, ORR, ORN, EOR, EON, ANDS, BICS (shifted register), 64-bit", { o, v, d, n, m });
+  const when = (c: number, to: string) => jump(to, (i) => op("B.cond", { c, i }));
+
+  put(...loadConstant(1, BigInt(CONTEXT)));
+  for (let t = 0; t < 30; t += 2) put(ldpX({ i: t, u: 3, n: 31, t: 2 }), stpX({ i: t, u: 3, n: 1, t: 2 }));
+  put(ldrX({ i: 30, n: 31, t: 2 }), strX({ i: 30, n: 1, t: 2 }));
+  put(dsb, sys("TLBI ALLE1"), sys("TLBI ALLE2"), dsb, isb);
+  put(mrs(2, "ESR_EL3"), field(3, 2, 26, 6), mrs(4, "ELR_EL3"), mrs(5, "SPSR_EL3"));
+  put(compare(3, 0x17));
+  when(NE, "advance");
+  // An SMC: the body's own (immediate below 0x100), or that of a vector of EL1 or EL2.
+  put(field(6, 2, 8, 8));
+  jump("done", (i) => op("CBZ", { f: 1, t: 6, i }));
+  put(compare(6, 1));
+  when(EQ, "el1");
+  put(mrs(4, "ELR_EL2"), mrs(5, "SPSR_EL2"), mrs(3, "ESR_EL2"), ...loadConstant(7, 0x3c9n));
+  jump("taken", (i) => op("B", { i }));
+  label("el1");
+  put(mrs(4, "ELR_EL1"), mrs(5, "SPSR_EL1"), mrs(3, "ESR_EL1"), ...loadConstant(7, 0x3c5n));
+  label("taken");
+  jump("level", (i) => op("CBZ", { f: 1, t: 0, i }));
+  put(mov(5, 7));
+  label("level");
+  // Interrupts, SVC, HVC and an illegal state return to the instruction itself or have the next one already.
+  put(field(6, 2, 0, 2));
+  jump("done", (i) => op("CBNZ", { f: 1, t: 6, i }));
+  put(field(3, 3, 26, 6));
+  label("advance");
+  for (const ec of [0x15, 0x16, 0x0e]) {
+    put(compare(3, ec));
+    when(EQ, "done");
+  }
+  put(op("ADD, ADDS, SUB, SUBS (immediate)", { f: 1, n: 4, d: 4, i: 4 }));
+  label("done");
+  // DAIF set, IL and M[4] clear; never to EL3.
+  put(...loadConstant(6, 0x3c0n), logical(1, 5, 5, 6), ...loadConstant(6, 0x10_0010n), logical(0, 5, 5, 6, 1));
+  put(field(6, 5, 2, 2), compare(6, 3));
+  when(NE, "legal");
+  put(...loadConstant(5, 0x3c9n));
+  label("legal");
+  put(mov(0, 5), mov(1, 4));
+  return words.map((word, at) => (typeof word === "number" ? word : word.word(labels.get(word.to)! - at)));
+}
+
 /** A script under construction, with the names of what it writes. */
 export class Program {
   readonly fields: Field[] = [];
@@ -256,24 +329,17 @@ export class Program {
 
   /** ERET with this SPSR and PC; notes how EL3 was reached again. */
   enter(spsr: number, pc: bigint | number): void {
-    this.call(
-      "enter",
-      () => [
-        msr("SPSR_EL3", 0),
-        msr("ELR_EL3", 1),
-        stpX({ i: SAVED_RUNNER, u: OUTPUT_REGISTER, n: 31, t: SCRIPT_REGISTER }),
-        ...loadConstant(30, BigInt(CONTEXT)),
-        ...Array.from({ length: 15 }, (_, i) => ldpX({ i: 2 * i, u: 2 * i + 1, n: 30, t: 2 * i })),
-        ldrX({ i: 30, n: 30, t: 30 }),
-        dsb,
-        sys("IC IALLU"),
-        dsb,
-        isb,
-        eret,
-      ],
-      spsr,
-      pc,
-    );
+    this.call("enter", () => ENTER, spsr, pc);
+    this.note(...ENTRY_FIELDS);
+  }
+
+  /**
+   * Goes on after what ended the last entry, with the registers as they were: at the next instruction when it was a trap
+   * or a fault, at the same one when it was an interrupt. TLBs are flushed before. `stay`: at the level that took the
+   * exception, else at the one that it came from. Interrupts are masked.
+   */
+  resume(stay: boolean): void {
+    this.call("resume", () => [...RESUME, ...ENTER], stay ? 1 : 0);
     this.note(...ENTRY_FIELDS);
   }
 
@@ -308,8 +374,7 @@ export class Program {
     const data = BigUint64Array.from({ length: DATA_SIZE / 8 }, (_, i) => dataWord(DATA + i * 8));
     const context = BigUint64Array.from({ length: 32 }, (_, i) => 0x1111_0000_0000_0000n | BigInt(i));
     const bytes = (array: BigUint64Array | Uint32Array) => new Uint8Array(array.buffer);
-    const vectors = (imm: number) =>
-      bytes(Uint32Array.from({ length: 16 * 32 }, (_, i) => ((i & 31) === 0 ? smc(imm + (i >> 5)) : op("B"))));
+    const vectors = (imm: number) => bytes(Uint32Array.from({ length: 16 * 32 }, (_, i) => smc(imm + (i >> 5))));
     const segments: Segment[] = [
       { address: RUNNER, bytes: bytes(Uint32Array.from(words)), executable: true },
       { address: CONTEXT_DEFAULT, bytes: bytes(context), executable: false },

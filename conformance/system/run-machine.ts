@@ -1,4 +1,6 @@
 /** Runs a program on our machine: a board with the addresses of QEMU's virt, EL3 left to the image. */
+
+import { R } from "../../packages/machine/src/cpu/state.js";
 import { type Board, generateInterpreter, Machine } from "../../packages/machine/src/index.js";
 import { END, GICD, GICR, OUTPUT, RAM, RAM_SIZE, SAVE, UART } from "./layout.js";
 import { type Program, SAVED_OUTPUT } from "./program.js";
@@ -32,17 +34,25 @@ function whereabouts({ memory }: Machine, program: Program): string {
   return `after ${program.fields[Number(written - BigInt(OUTPUT)) / 8 - 1]?.name ?? "the start"}`;
 }
 
-/** The output words. Throws when the image does not come to its end. */
-export function runMachine(program: Program): BigUint64Array {
+/** A machine with the program's image, at its start; it stops at the image's end. */
+export function prepare(program: Program): Machine {
   engine ??= generateInterpreter();
   const machine = new Machine({ board: BOARD, engine });
   for (const { address, bytes } of program.segments("machine")) machine.load(BigInt(address), bytes);
   const device = { name: "end", read: () => 0n, write: () => machine.stop("end") };
   machine.bus.attach({ base: BigInt(END), size: 0x1000n, device });
   machine.reset();
+  return machine;
+}
+
+/** The output words. Throws when the image does not come to its end. */
+export function runMachine(program: Program): BigUint64Array {
+  const machine = prepare(program);
   const end = machine.run({ instructions: program.size * INSTRUCTIONS_PER_CALL + INSTRUCTIONS_MORE });
   if (end.kind !== "stopped")
-    throw new Error(`the image ended with ${JSON.stringify(end)} ${whereabouts(machine, program)}`);
+    throw new Error(
+      `the image ended with ${JSON.stringify(end)} ${whereabouts(machine, program)}, EL${machine.pes[0].el}, PC 0x${machine.pes[0].r[R.PC].toString(16)}`,
+    );
   const output = new BigUint64Array(program.fields.length);
   const page = 4096;
   for (let done = 0; done < output.byteLength; done += page) {

@@ -2,7 +2,7 @@
  * The machine above EL0 against QEMU's virt board, table by table. Needs qemu-system-aarch64 7.2 (Debian 12's), whose
  * deviations from the architecture the tables name; what QEMU cannot express is in architecture.test.ts.
  *
- * SYSTEM_SEED repeats or varies the random worlds (default 1), SYSTEM_WORLDS says how many (default 3000).
+ * SYSTEM_SEED repeats or varies the random worlds and programs (default 1), SYSTEM_WORLDS says how many (default 3000).
  */
 import { describe, expect, test } from "vitest";
 import type { Case } from "./case.js";
@@ -12,6 +12,7 @@ import { exceptionCases } from "./cases/exceptions.js";
 import { instructionCases } from "./cases/instructions.js";
 import { interruptCases } from "./cases/interrupts.js";
 import { memoryCases } from "./cases/memory.js";
+import { programCases } from "./cases/programs.js";
 import { randomCases } from "./cases/random.js";
 import { registerCases } from "./cases/registers.js";
 import { secureCases } from "./cases/secure.js";
@@ -43,6 +44,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   "TLB maintenance": tlbCases,
   interrupts: interruptCases,
   [`random translation, seed ${SEED}`]: randomCases(SEED, WORLDS),
+  [`random programs, seed ${SEED}`]: programCases(SEED, WORLDS),
 };
 
 test("QEMU is installed", () => {

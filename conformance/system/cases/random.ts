@@ -66,6 +66,9 @@ const LEVELS: readonly Allowance[] = [
   },
 ];
 
+/** Differences of walks that are QEMU's. */
+export const WALK_ALLOWANCES: readonly Allowance[] = [ATTRIBUTES, EXTERNAL, ...LEVELS];
+
 /** Memory for tables: fixed pages of a case, filled with random descriptors. */
 class Pool {
   private readonly random: Random;
@@ -324,10 +327,8 @@ function probe(
 ): void {
   const { program } = b;
   b.allow(UNKNOWN_NS);
-  b.allow(ATTRIBUTES);
   b.allow(EL2_SYNDROME);
-  b.allow(EXTERNAL);
-  for (const allowance of LEVELS) b.allow(allowance);
+  for (const allowance of WALK_ALLOWANCES) b.allow(allowance);
   for (let i = 0; i < ADDRESSES; i++) {
     const va = options.address();
     for (const name of options.at) program.translate(name, va);

@@ -244,14 +244,15 @@ describe("views", () => {
     write("ICC_PMR_EL1", 0x07n);
     expect(read("ICC_PMR_EL1")).toBe(0n);
   });
-  test("ICC_CTLR_EL1 is banked in ICC_CTLR_EL3", () => {
+  test("ICC_CTLR_EL1 is banked in ICC_CTLR_EL3, which alone sets CBPR", () => {
     write("ICC_CTLR_EL1", 0x3n);
-    expect(read("ICC_CTLR_EL1")).toBe(0x403n);
+    expect(read("ICC_CTLR_EL1")).toBe(0x402n);
     at(1, SecurityState.SECURE);
     expect(read("ICC_CTLR_EL1")).toBe(0x400n);
     write("ICC_CTLR_EL1", 0x2n);
     at(3, SecurityState.ROOT);
-    expect(read("ICC_CTLR_EL3")).toBe(0x400n | 0b11010n);
+    expect(read("ICC_CTLR_EL3")).toBe(0x400n | 0b11000n);
+    write("ICC_CTLR_EL3", 0b11010n);
     expect(read("ICC_CTLR_EL1")).toBe(0x403n); // SCR_EL3.NS = 1
     pe.r[R.SCR_EL3] = 0n;
     expect(read("ICC_CTLR_EL1")).toBe(0x402n);
@@ -260,13 +261,18 @@ describe("views", () => {
     expect([read("ICC_BPR0_EL1"), read("ICC_BPR1_EL1")]).toEqual([2n, 3n]);
     write("ICC_BPR1_EL1", 0n);
     expect(read("ICC_BPR1_EL1")).toBe(3n);
-    write("ICC_CTLR_EL1", 1n);
+    const commonPoint = (value: bigint) => {
+      at(3, SecurityState.ROOT);
+      write("ICC_CTLR_EL3", value);
+      at(1, SecurityState.NON_SECURE);
+    };
+    commonPoint(0b10n); // CBPR_EL1NS
     write("ICC_BPR0_EL1", 7n);
     expect(read("ICC_BPR1_EL1")).toBe(7n);
     write("ICC_BPR0_EL1", 4n);
     expect(read("ICC_BPR1_EL1")).toBe(5n);
     write("ICC_BPR1_EL1", 6n);
-    write("ICC_CTLR_EL1", 0n);
+    commonPoint(0n);
     expect(read("ICC_BPR1_EL1")).toBe(3n);
   });
   test("ICC_IGRPEN1_EL1 is banked; ICC_IGRPEN1_EL3 shows both", () => {

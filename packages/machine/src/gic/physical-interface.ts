@@ -259,9 +259,10 @@ export class PhysicalInterface {
   writeCtlrEl1(value: bigint): void {
     const bits = Number(value & 0xffff_ffffn);
     const [cbpr, eoimode] = this.#ctlrBits();
-    let ctlr = this.#slots.low(R.ICC_CTLR_EL3) & ~(cbpr | eoimode);
-    if (bits & CTLR_EL1.CBPR) ctlr |= cbpr;
+    let ctlr = this.#slots.low(R.ICC_CTLR_EL3) & ~eoimode;
     if (bits & CTLR_EL1.EOIMODE) ctlr |= eoimode;
+    // IHI 0069H, ICC_CTLR_EL1.CBPR: read-only with two Security states; there ICC_CTLR_EL3 sets it.
+    if (this.#distributor.singleSecurityState) ctlr = (ctlr & ~cbpr) | (bits & CTLR_EL1.CBPR ? cbpr : 0);
     if (this.#secure || this.#distributor.singleSecurityState) {
       ctlr = (ctlr & ~CTLR_EL3.PMHE) | (bits & CTLR_EL1.PMHE);
     }

@@ -71,15 +71,19 @@ export class VirtualInterface {
 
   /** Line.VIRQ, Line.VFIQ or 0. */
   lines(): number {
-    if (!this.#anyInUse()) return 0;
+    if (!this.#anyInUse() || !this.#isEnabled()) return 0;
     const n = this.#hppi();
     if (n < 0 || !this.#preempts(n)) return 0;
     return this.#lrHigh(n) & LR_HI.GROUP1 ? Line.VIRQ : Line.VFIQ;
   }
 
+  /** IHI 0069H, ICH_HCR_EL2.En: without it nothing is signalled, and reads of ICV_IARn_EL1 are spurious; no more. */
+  #isEnabled(): boolean {
+    return (this.#slots.low(R.ICH_HCR_EL2) & ICH_HCR.EN) !== 0;
+  }
+
   /** The list register with the highest priority pending interrupt of an enabled group; -1: none. */
   #hppi(): number {
-    if (!(this.#slots.low(R.ICH_HCR_EL2) & ICH_HCR.EN)) return -1;
     const vmcr = this.#slots.low(R.ICH_VMCR_EL2);
     let best = -1;
     let bestPriority = 0x100;
@@ -118,7 +122,7 @@ export class VirtualInterface {
   }
 
   #acknowledge(group1: boolean): number {
-    const n = this.#hppi();
+    const n = this.#isEnabled() ? this.#hppi() : -1;
     if (n < 0 || ((this.#lrHigh(n) & LR_HI.GROUP1) !== 0) !== group1 || !this.#preempts(n)) {
       return INTID_SPURIOUS;
     }
@@ -234,7 +238,7 @@ export class VirtualInterface {
 
   /** The maintenance interrupt. */
   maintenance(): boolean {
-    return (this.#slots.low(R.ICH_HCR_EL2) & ICH_HCR.EN) !== 0 && this.misr() !== 0;
+    return this.#isEnabled() && this.misr() !== 0;
   }
 
   #setVmcrBits(mask: number, value: number): void {
