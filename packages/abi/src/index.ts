@@ -1,4 +1,5 @@
 export * from "./crypto.js";
+export * from "./ff-a.js";
 export * from "./granule.js";
 export * from "./guest-channel.js";
 export * from "./invariant.js";

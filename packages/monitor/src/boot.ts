@@ -7,8 +7,15 @@ import { invariant, Pas } from "@realmbox/abi";
 import { type Board, GICR_FRAME_SIZE, type Pe, R, SPI_COUNT } from "@realmbox/machine";
 import type { GranuleTables } from "./gpt.js";
 
-const GICD = { CTLR: 0x0000, IGROUPR: 0x0080, IPRIORITYR: 0x0400 };
-const GICR = { WAKER: 0x0014, IGROUPR0: 0x1_0080, IPRIORITYR: 0x1_0400 };
+const GICD = {
+  CTLR: 0x0000,
+  IGROUPR: 0x0080,
+  ISENABLER: 0x0100,
+  IPRIORITYR: 0x0400,
+  IGRPMODR: 0x0d00,
+  IROUTER: 0x6000,
+};
+const GICR = { WAKER: 0x0014, IGROUPR0: 0x1_0080, ISENABLER0: 0x1_0100, IPRIORITYR: 0x1_0400, IGRPMODR0: 0x1_0d00 };
 const CNTCTL = { FRQ: 0x00, NSAR: 0x04, ACR: 0x40 };
 const CNTACR_ALL = 0x3f;
 /** Group 0, Group 1 Non-secure, Group 1 Secure; ARE_S and ARE_NS. */
@@ -22,6 +29,13 @@ function write32(pe: Pe, pa: bigint, value: number): void {
   const data = Uint8Array.of(value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24);
   const fault = pe.port(Pas.ROOT).copyOut(pa, data);
   invariant(fault === undefined, "the board's devices answer", pa.toString(16));
+}
+
+function read32(pe: Pe, pa: bigint): number {
+  const data = new Uint8Array(4);
+  const fault = pe.port(Pas.ROOT).copyIn(pa, data);
+  invariant(fault === undefined, "the board's devices answer", pa.toString(16));
+  return new DataView(data.buffer).getUint32(0, true);
 }
 
 /**
@@ -41,6 +55,50 @@ export function setUpDistributor(pe: Pe, board: Board): void {
   for (let word = 1; word <= SPI_COUNT / 32; word++) write32(pe, at(GICD.IGROUPR + 4 * word), ALL);
   for (let intid = 32; intid < 32 + SPI_COUNT; intid += 4) write32(pe, at(GICD.IPRIORITYR + intid), PRIORITIES);
   write32(pe, at(GICD.CTLR), GICD_CTLR_ENABLES);
+}
+
+/** SPIs of the Secure world: the trusted watchdog's, and those of the memory-mapped timers that are not Non-secure. */
+const secureSpis = (board: Board): number[] =>
+  (board.devices ?? []).flatMap((row) => {
+    if (row.kind === "sp805") return row.trusted ? [row.intid] : [];
+    return row.kind === "memory-timers" ? row.intids.slice(0, -1) : [];
+  });
+
+/** SGIs 8 to 15, and the PPI of the Secure physical timer. TF-A v2.12, include/plat/arm/common/arm_def.h. */
+const SECURE_PPIS = 0xff00 | (1 << 29);
+
+/** Secure Group 1 at the highest priority, enabled, to this PE: what TF-A gives the Secure world before it starts. */
+export function claimSecureInterrupts(pe: Pe, board: Board): void {
+  const at = (offset: number) => board.gicd + BigInt(offset);
+  for (const intid of secureSpis(board)) {
+    const word = 4 * (intid >> 5);
+    const bit = 1 << (intid & 31);
+    write32(pe, at(GICD.IGROUPR + word), read32(pe, at(GICD.IGROUPR + word)) & ~bit);
+    write32(pe, at(GICD.IGRPMODR + word), read32(pe, at(GICD.IGRPMODR + word)) | bit);
+    const lane = 0xff << (8 * (intid & 3));
+    const priority = at(GICD.IPRIORITYR + (intid & ~3));
+    write32(pe, priority, read32(pe, priority) & ~lane);
+    write32(pe, at(GICD.IROUTER + 8 * intid), Number(pe.mpidr & 0xff_ffffn));
+    write32(pe, at(GICD.ISENABLER + word), bit);
+  }
+}
+
+/** Likewise for the private interrupts of this PE. */
+export function claimSecurePpis(pe: Pe, board: Board): void {
+  const at = (offset: number) => board.gicr + BigInt(pe.index * GICR_FRAME_SIZE + offset);
+  write32(pe, at(GICR.IGROUPR0), ~SECURE_PPIS);
+  write32(pe, at(GICR.IGRPMODR0), SECURE_PPIS);
+  for (let intid = 0; intid < 32; intid += 4) {
+    const lanes = [0, 1, 2, 3].reduce((sum, n) => sum | (SECURE_PPIS & (1 << (intid + n)) ? 0xff << (8 * n) : 0), 0);
+    write32(pe, at(GICR.IPRIORITYR + intid), PRIORITIES & ~lanes);
+  }
+  write32(pe, at(GICR.ISENABLER0), SECURE_PPIS);
+}
+
+/** No interrupt of the Secure world's is signalled to this PE: nobody there would handle it. */
+export function disableSecureGroups(pe: Pe): void {
+  pe.msr("ICC_IGRPEN0_EL1", 0n);
+  pe.msr("ICC_IGRPEN1_EL3", 0n);
 }
 
 /** Memory-mapped timers, where the board has them: the last frame is the Non-secure world's, with all its registers. */

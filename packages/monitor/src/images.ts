@@ -3,7 +3,7 @@
  * the bytes that identify its code are measured in its place. Order of the components as in TF-A's boot measurements.
  */
 import { type Crypto, GRANULE_SIZE } from "@realmbox/abi";
-import type { Board } from "@realmbox/machine";
+import type { Board, FixedMemory } from "@realmbox/machine";
 import { COMPONENTS_MAX } from "./memory-map.js";
 import type { Component } from "./platform-token.js";
 
@@ -21,6 +21,15 @@ export type HostImage =
   /** Put at `loadAt`, in Host DRAM, and entered at its first byte. */
   | { readonly kind: "binary"; readonly image: Uint8Array; readonly loadAt: bigint };
 
+/** The software of the Secure world. */
+export interface SecureImage {
+  readonly image: Uint8Array;
+  /** Where it goes and is entered, in memory that is the Secure world's for good. */
+  readonly loadAt: bigint;
+  /** 2: it is entered at S-EL2. 1: at S-EL1, and Secure EL2 is not enabled. */
+  readonly el: 1 | 2;
+}
+
 /** A measured configuration, such as a device tree. */
 export interface ConfigBlob {
   /** HW_CONFIG, FW_CONFIG, TB_FW_CONFIG, SOC_FW_CONFIG. */
@@ -33,6 +42,7 @@ export interface ConfigBlob {
 /** The images that a platform token attests, and what stands for the monitor itself. */
 export interface MeasuredImages {
   readonly monitor: Uint8Array;
+  readonly secure?: SecureImage;
   readonly rmm?: RmmImage;
   readonly configs: readonly ConfigBlob[];
 }
@@ -41,12 +51,18 @@ export interface MeasuredImages {
 export type ImageProblem =
   | { readonly kind: "rmm-too-large"; readonly size: number; readonly sizeMax: bigint }
   | { readonly kind: "not-in-dram"; readonly name: string; readonly loadAt: bigint; readonly size: number }
+  | { readonly kind: "not-in-secure-memory"; readonly loadAt: bigint; readonly size: number }
   | { readonly kind: "too-many-configs"; readonly countMax: number };
 
 /** The first reason why these images do not fit the board, if any. */
 export function imageProblem(
   board: Board,
-  { rmm, host, configs = [] }: { rmm?: RmmImage; host: HostImage; configs?: readonly ConfigBlob[] },
+  {
+    rmm,
+    host,
+    secure,
+    configs = [],
+  }: { rmm?: RmmImage; host: HostImage; secure?: SecureImage; configs?: readonly ConfigBlob[] },
 ): ImageProblem | undefined {
   // The last granule of the Realm carve-out is the RMM-EL3 shared page.
   const sizeMax = board.realm.size - BigInt(GRANULE_SIZE);
@@ -61,18 +77,25 @@ export function imageProblem(
       return { kind: "not-in-dram", name, loadAt, size: data.length };
     }
   }
-  const countMax = COMPONENTS_MAX - 2; // the monitor and the RMM
+  if (secure) {
+    const { loadAt, image } = secure;
+    const isIn = ({ base, size, pas }: FixedMemory) =>
+      pas === "secure" && loadAt >= base && loadAt + BigInt(image.length) <= base + size;
+    if (!board.fixed?.some(isIn)) return { kind: "not-in-secure-memory", loadAt, size: image.length };
+  }
+  const countMax = COMPONENTS_MAX - (secure ? 3 : 2); // the monitor, the Secure world's image, the RMM
   return configs.length > countMax ? { kind: "too-many-configs", countMax } : undefined;
 }
 
 /** The measurements in boot order: the monitor, the RMM, configurations. SHA-256 over each image's bytes. */
-export function measure(crypto: Crypto, { monitor, rmm, configs }: MeasuredImages): Component[] {
+export function measure(crypto: Crypto, { monitor, secure, rmm, configs }: MeasuredImages): Component[] {
   const component = (type: string, data: Uint8Array): Component => ({
     type,
     measurement: crypto.hash("sha-256", data),
   });
   return [
     component("AP_BL31", monitor),
+    ...(secure ? [component("AP_BL32", secure.image)] : []),
     ...(rmm ? [component("RMM", rmm.image)] : []),
     ...configs.map(({ name, data }) => component(name, data)),
   ];

@@ -7,6 +7,7 @@
  *   + 0x001_1000  4 KiB    platform token under way
  *   + 0x001_4000  16 KiB   PSCI's power domains, 256 bytes for each PE (services/power-domains.ts)
  *   + 0x002_0000  256 KiB  PE contexts, 4 KiB each
+ *   + 0x006_0000  512 KiB  PE contexts of the Secure world, 8 KiB each (secure-world.ts)
  *   + 0x010_0000  2 MiB    GPT level 0, and
  *   + 0x030_0000           GPT level 1, 128 KiB for each GiB that needs one: unless the board has places for them
  *
@@ -17,6 +18,7 @@ import { bytes, GRANULE_SIZE, layout, u32, u64 } from "@realmbox/abi";
 import { type Board, GROUPS } from "@realmbox/machine";
 
 export const PES_MAX = 64;
+export const SECURE_CONTEXT_SIZE = 2 * GRANULE_SIZE;
 /** What PSCI remembers of a PE. */
 export const DOMAIN_RECORD_SIZE = 256;
 
@@ -31,6 +33,8 @@ export interface MonitorMap {
   readonly end: bigint;
   /** The context of a PE. */
   context(pe: number): bigint;
+  /** A PE's context of the Secure world. */
+  secureContext(pe: number): bigint;
 }
 
 export function monitorMap({ root, gpt }: Pick<Board, "root" | "gpt">): MonitorMap {
@@ -44,6 +48,7 @@ export function monitorMap({ root, gpt }: Pick<Board, "root" | "gpt">): MonitorM
     l1: gpt?.l1.base ?? at(0x30_0000),
     end: gpt ? gpt.l1.base + gpt.l1.size : root.base + root.size,
     context: (pe) => at(0x2_0000 + pe * GRANULE_SIZE),
+    secureContext: (pe) => at(0x6_0000 + pe * SECURE_CONTEXT_SIZE),
   };
 }
 

@@ -1,13 +1,12 @@
 /**
  * The Root Monitor: native firmware of slot root-el3. It boots the machine, routes SMCs by function identifier and
- * caller, switches between the Non-secure and the Realm world, changes granules on behalf of the RMM, attests the
- * platform, and serves PSCI to the Host. DEN0028 (SMCCC), DEN0022 (PSCI), TF-A's "RMM-EL3 Communication Specification"
+ * caller, switches between the Non-secure, the Realm and the Secure world, changes granules on behalf of the RMM, attests
+ * the platform, serves PSCI to the Host, and dispatches FF-A calls. DEN0028 (SMCCC), DEN0022 (PSCI), TF-A's "RMM-EL3 Communication Specification"
  * (profile v0, reported as 0.8).
  *
  * The object holds no state beyond a step: that is in Root memory (memory-map.ts).
  *
- * @spec RMM-EL3 Communication Specification 0.8, "RMM Boot Interface": partial: no Secure world (no SPM), no activation
- *   token, no RAS; one boot stage in place of BL1 and BL2
+ * @spec RMM-EL3 Communication Specification 0.8, "RMM Boot Interface": partial: no activation token, no RAS; one boot stage in place of BL1 and BL2
  */
 import {
   type Crypto,
@@ -40,9 +39,18 @@ import {
   type SlotExit,
 } from "@realmbox/machine";
 import { toHex } from "@realmbox/token";
-import { isDistributorSetUp, setUpCpuInterface, setUpDistributor, setUpEl3, setUpTimers } from "./boot.js";
+import {
+  claimSecureInterrupts,
+  claimSecurePpis,
+  disableSecureGroups,
+  isDistributorSetUp,
+  setUpCpuInterface,
+  setUpDistributor,
+  setUpEl3,
+  setUpTimers,
+} from "./boot.js";
 import { GranuleTables } from "./gpt.js";
-import { type ConfigBlob, type HostImage, imageProblem, measure, type RmmImage } from "./images.js";
+import { type ConfigBlob, type HostImage, imageProblem, measure, type RmmImage, type SecureImage } from "./images.js";
 import { deriveCpak, deriveRak, platformIdentity } from "./keys.js";
 import { isProtected, overwriteProtected } from "./mem-protect.js";
 import {
@@ -57,7 +65,9 @@ import {
 } from "./memory-map.js";
 import { MonitorMemory } from "./monitor-memory.js";
 import { platformToken } from "./platform-token.js";
+import { SecureState, SecureWorld } from "./secure-world.js";
 import { archService, standardQueries } from "./services/arch.js";
+import { FFA_CALL_COUNT, ffaService, preemptHost } from "./services/ff-a.js";
 import { PowerDomains } from "./services/power-domains.js";
 import { psciCallCount, psciService, wakeUp } from "./services/psci.js";
 import { RMM_EL3_CALL_COUNT, rmmEl3Service } from "./services/rmm-el3.js";
@@ -87,6 +97,8 @@ export interface MonitorOptions {
   /** Absent: RMI calls return "unknown function" and the Host boots alone. */
   readonly rmm?: RmmImage;
   readonly host: HostImage;
+  /** Absent: FF-A calls return "unknown function", and all interrupts are the Non-secure world's. */
+  readonly secure?: SecureImage;
   readonly configs?: readonly ConfigBlob[];
   /** From which the platform's keys follow: any bytes. */
   readonly seed: Uint8Array;
@@ -138,6 +150,7 @@ class Monitor {
   readonly #map: MonitorMap;
   readonly #tables: GranuleTables;
   readonly #worlds: Worlds;
+  readonly #secure: SecureWorld | undefined;
   readonly #domains: PowerDomains;
   readonly #memory: MonitorMemory;
   readonly #services: readonly Service[];
@@ -156,7 +169,8 @@ class Monitor {
     this.#options = options;
     this.#map = monitorMap(machine.board);
     this.#tables = new GranuleTables(machine.board, this.#map);
-    this.#worlds = new Worlds(this.#map);
+    this.#worlds = new Worlds(this.#map, { secure: options.secure !== undefined });
+    this.#secure = options.secure && new SecureWorld(this.#map, this.#worlds, options.secure);
     this.#domains = new PowerDomains(this.#map, { pes: machine.pes, counterHz: machine.board.counterHz });
     this.#memory = new MonitorMemory(this.#map);
     this.#sharedPage = sharedPageOf(machine.board);
@@ -173,7 +187,10 @@ class Monitor {
         bootComplete: (pe, status) => this.#rmmBootComplete(pe, status),
         isBooting: (pe) => this.#worlds.rmm(pe) === RmmOnPe.BOOTING,
       }),
-      standardQueries(psciCallCount(machine.board) + RMM_EL3_CALL_COUNT),
+      ...(this.#secure
+        ? [ffaService({ secure: this.#secure, bootComplete: (pe, ok) => this.#secureBootComplete(pe, ok) })]
+        : []),
+      standardQueries(psciCallCount(machine.board) + RMM_EL3_CALL_COUNT + (this.#secure ? FFA_CALL_COUNT : 0)),
     ];
   }
 
@@ -181,6 +198,11 @@ class Monitor {
     switch (event.kind) {
       case "exception":
         if (event.vector === "sync" && event.lower) return this.#synchronous(pe);
+        if (event.vector === "fiq" && this.#secure?.state(pe) === SecureState.READY) {
+          preemptHost(pe, this.#secure);
+          this.#trace("FFA_INTERRUPT", { to: STATE_NAMES[SecurityState.SECURE] });
+          return ERET;
+        }
         break;
       case "start":
         return this.#start(pe);
@@ -190,7 +212,7 @@ class Monitor {
           this.#enterHost(pe);
         });
     }
-    // No interrupt is routed to EL3, and the monitor itself makes no SMC and no access that can fault.
+    // Only a Secure world's interrupts are routed to EL3, and the monitor itself makes no SMC and no access that can fault.
     return this.#panic(pe, `unexpected ${event.kind === "exception" ? event.vector : event.kind}`);
   }
 
@@ -315,6 +337,25 @@ class Monitor {
     setUpEl3(pe, { vectors: this.#map.vectors, tables: this.#tables });
     setUpCpuInterface(pe, board);
     this.#worlds.initialise(pe, [CONTEXT_NS, CONTEXT_REALM]);
+    if (this.#secure === undefined) return this.#startRmm(pe, cold);
+    claimSecurePpis(pe, board);
+    this.#secure.boot(pe, { cold });
+    this.#boot("Secure world", { pe: pe.index });
+    return ERET;
+  }
+
+  /** The Secure world of this PE is ready, or there will be none until the PE starts anew. */
+  #secureBootComplete(pe: Pe, succeeded: boolean): SlotExit {
+    const secure = this.#secure!;
+    const cold = secure.bootsCold(pe);
+    secure.leaveBoot(pe, succeeded ? SecureState.READY : SecureState.NONE);
+    if (!succeeded) disableSecureGroups(pe);
+    this.#boot("Secure boot complete", { pe: pe.index, ready: succeeded ? 1 : 0 });
+    return this.#startRmm(pe, cold);
+  }
+
+  #startRmm(pe: Pe, cold: boolean): SlotExit {
+    const { board } = this.#machine;
     if (this.#memory.rmmState(pe) !== RmmState.ALIVE) return this.#hostStart(pe);
     this.#worlds.setRmm(pe, RmmOnPe.BOOTING);
     const index = BigInt(pe.index);
@@ -329,13 +370,19 @@ class Monitor {
   /** Once for each reset of the machine: measurements, keys, granule protection tables, images, boot manifest. */
   #coldBoot(pe: Pe): void {
     const { board, pes } = this.#machine;
-    const { rmm, host, configs = [], seed } = this.#options;
+    const { rmm, host, secure, configs = [], seed } = this.#options;
     const crypto = this.#crypto;
-    const components = measure(crypto, { monitor: this.image, configs, ...(rmm ? { rmm } : {}) });
+    const components = measure(crypto, {
+      monitor: this.image,
+      configs,
+      ...(secure ? { secure } : {}),
+      ...(rmm ? { rmm } : {}),
+    });
     for (const { type, measurement } of components) this.#boot("measured", { type, "sha-256": toHex(measurement) });
 
     setUpDistributor(pe, board);
     setUpTimers(pe, board);
+    if (secure) claimSecureInterrupts(pe, board);
     const root = pe.port(Pas.ROOT);
     if (this.#memory.isBooted(pe)) {
       // Not the first boot: nothing of what was Realm memory is seen again.
@@ -365,6 +412,11 @@ class Monitor {
           rmm.kind === "binary" ? (board.rmmUart ?? board.uart) : undefined,
         ),
       );
+    }
+    if (secure) {
+      this.#secure!.clear(pe, pes.length);
+      const fault = pe.port(Pas.SECURE).copyOut(secure.loadAt, secure.image);
+      invariant(fault === undefined, "the Secure world's image is in its memory", fault?.fault);
     }
     const hostPort = pe.port(Pas.NS);
     const entry = host.kind === "binary" ? host.loadAt : board.dram[0]!.base;
@@ -416,8 +468,13 @@ class Monitor {
 
   #platformToken(pe: Pe, challenge: Uint8Array): Uint8Array {
     const { cpak, measurements } = this.#memory.globals(pe);
-    const { rmm, configs = [], seed } = this.#options;
-    const names = ["AP_BL31", ...(rmm ? ["RMM"] : []), ...configs.map(({ name }) => name)];
+    const { rmm, secure, configs = [], seed } = this.#options;
+    const names = [
+      "AP_BL31",
+      ...(secure ? ["AP_BL32"] : []),
+      ...(rmm ? ["RMM"] : []),
+      ...configs.map(({ name }) => name),
+    ];
     invariant(names.length === measurements.length, "every component was measured at boot");
     return platformToken({
       crypto: this.#crypto,

@@ -35,9 +35,17 @@ const SCR_COMMON =
   (1n << 38n);
 const SCR_NS = 1n << 0n;
 const SCR_NSE = 1n << 62n;
+const SCR_FIQ = 1n << 2n;
+const SCR_ST = 1n << 11n;
+const SCR_EEL2 = 1n << 18n;
 /** SCR_EL3 while the Host runs, and while the RMM and its Realms do. IRQ, FIQ, EA and GPF stay 0: EL2 handles them. */
 export const SCR_NON_SECURE = SCR_COMMON | SCR_NS;
 export const SCR_REALM = SCR_COMMON | SCR_NSE | SCR_NS;
+/** While the Host runs beside a Secure world, whose interrupts are FIQs to it: they come to EL3. */
+export const SCR_NON_SECURE_FIQ = SCR_NON_SECURE | SCR_FIQ;
+/** While the Secure world runs, with EL2 or without; ST: its EL1 has the Secure physical timer. */
+export const SCR_SECURE_EL2 = SCR_COMMON | SCR_ST;
+export const SCR_SECURE_EL1 = SCR_SECURE_EL2 & ~SCR_EEL2;
 
 /** SCTLR_EL2 with nothing but its RES1 bits: MMU and caches off. */
 const SCTLR_EL2_INITIAL = 0x30c5_0830n;
@@ -78,7 +86,7 @@ interface Views {
   readonly realm: World;
 }
 
-interface Registers {
+export interface Registers {
   readonly gpr: BigUint64Array;
   /** General registers behind the arguments of an RMI command, and behind its results. */
   readonly afterArguments: BigUint64Array;
@@ -86,7 +94,8 @@ interface Registers {
   readonly el2: BigUint64Array;
 }
 
-interface World extends Registers {
+/** A world context in memory. */
+export interface World extends Registers {
   readonly words: BigUint64Array;
 }
 
@@ -97,7 +106,10 @@ const registers = (words: BigUint64Array, gpr: number, el2: number): Registers =
   el2: words.subarray(el2, el2 + EL2.count),
 });
 
-function worldAt(granule: Uint8Array, offset: number): World {
+/** The registers that a world context has, in a PE's state. */
+export const registersOf = (pe: Pe): Registers => registers(pe.r, R.X0, EL2.first);
+
+export function worldAt(granule: Uint8Array, offset: number): World {
   const words = new BigUint64Array(granule.buffer, granule.byteOffset + offset, WorldLayout.size / 8);
   return { words, ...registers(words, fields.gpr.offset / 8, fields.el2.offset / 8) };
 }
@@ -108,8 +120,12 @@ export class Worlds {
   /** Addresses of the context granules. */
   readonly #contextsAt: number[] = [];
 
-  constructor(map: MonitorMap) {
+  /** SCR_EL3 while the Host runs. */
+  readonly #scrHost: bigint;
+
+  constructor(map: MonitorMap, { secure = false }: { secure?: boolean } = {}) {
     this.#map = map;
+    this.#scrHost = secure ? SCR_NON_SECURE_FIQ : SCR_NON_SECURE;
   }
 
   /** Views for a context granule, which the caller has just got through its port. */
@@ -118,7 +134,7 @@ export class Worlds {
     if (known?.granule === granule) return known;
     return (this.#views[pe.index] = {
       granule,
-      pe: registers(pe.r, R.X0, EL2.first),
+      pe: registersOf(pe),
       ns: worldAt(granule, CONTEXT_NS),
       realm: worldAt(granule, CONTEXT_REALM),
     });
@@ -179,7 +195,21 @@ export class Worlds {
     });
     pe.r[R.ELR_EL3] = entry;
     pe.r[R.SPSR_EL3] = SPSR_EL2H_MASKED;
-    pe.r[R.SCR_EL3] = SCR_NON_SECURE;
+    pe.r[R.SCR_EL3] = this.#scrHost;
+  }
+
+  /** Keeps the Host, for a switch to the Secure world. */
+  saveHost(pe: Pe): void {
+    const views = this.#viewsOf(pe, this.context(pe));
+    save(pe, views.pe, views.ns);
+  }
+
+  /** Brings the Host back as it was kept, general registers included. */
+  loadHost(pe: Pe): void {
+    const views = this.#viewsOf(pe, this.context(pe));
+    load(pe, views.pe, views.ns);
+    views.pe.gpr.set(views.ns.gpr);
+    pe.r[R.SCR_EL3] = this.#scrHost;
   }
 
   /**
@@ -206,7 +236,7 @@ export class Worlds {
     load(pe, views.pe, views.ns);
     pe.r.copyWithin(R.X0, R.X0 + 1, R.X0 + 1 + RESULTS);
     views.pe.afterResults.set(views.ns.afterResults);
-    pe.r[R.SCR_EL3] = SCR_NON_SECURE;
+    pe.r[R.SCR_EL3] = this.#scrHost;
     return true;
   }
 
@@ -250,14 +280,14 @@ export class Worlds {
 }
 
 /** Keeps a world: everything that EL3 swaps. */
-function save({ r }: Pe, from: Registers, world: World): void {
+export function save({ r }: Pe, from: Registers, world: World): void {
   world.gpr.set(from.gpr);
   for (let n = 0; n < SLOTS.length; n++) world.words[WORDS[n]!] = r[SLOTS[n]!]!;
   world.el2.set(from.el2);
 }
 
 /** Brings a world back but for its general registers, some of which carry arguments or results. */
-function load({ r }: Pe, to: Registers, world: World): void {
+export function load({ r }: Pe, to: Registers, world: World): void {
   for (let n = 0; n < SLOTS.length; n++) r[SLOTS[n]!] = world.words[WORDS[n]!]!;
   to.el2.set(world.el2);
 }

@@ -385,6 +385,8 @@ function problemText(problem: ImageProblem, { ns, rmm, dram2 }: Pick<FvpOptions,
       const banks = `0x80000000 to 0xfbffffff${dram2 ? " and 0x880000000 to 0x8ffffffff" : ""}`;
       return `${what}: ${problem.size} bytes at ${hex(problem.loadAt)} do not lie in Non-secure DRAM, ${banks}`;
     }
+    case "not-in-secure-memory":
+      return `Secure image: ${problem.size} bytes at ${hex(problem.loadAt)} do not lie in Secure memory, 0x6000000 to 0x7ffffff`;
     case "too-many-configs":
       return `more than ${problem.countMax} configurations`;
   }

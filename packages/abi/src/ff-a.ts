@@ -1,0 +1,79 @@
+/**
+ * FF-A: function identifiers and status codes, for the Root Monitor, which dispatches between the Non-secure and the Secure
+ * world. DEN0077A (Firmware Framework for Arm A-profile) 1.0; FFA_NORMAL_WORLD_RESUME, FFA_SPM_ID_GET, FFA_MSG_SEND2 and the
+ * notifications are of 1.1. `_64` is the SMC64 form of a function that has both.
+ */
+export const FFA_FID = {
+  FFA_ERROR: 0x8400_0060n,
+  FFA_SUCCESS: 0x8400_0061n,
+  FFA_SUCCESS_64: 0xc400_0061n,
+  FFA_INTERRUPT: 0x8400_0062n,
+  FFA_VERSION: 0x8400_0063n,
+  FFA_FEATURES: 0x8400_0064n,
+  FFA_RX_RELEASE: 0x8400_0065n,
+  FFA_RXTX_MAP: 0x8400_0066n,
+  FFA_RXTX_MAP_64: 0xc400_0066n,
+  FFA_RXTX_UNMAP: 0x8400_0067n,
+  FFA_PARTITION_INFO_GET: 0x8400_0068n,
+  FFA_ID_GET: 0x8400_0069n,
+  FFA_MSG_WAIT: 0x8400_006bn,
+  FFA_YIELD: 0x8400_006cn,
+  FFA_RUN: 0x8400_006dn,
+  FFA_MSG_SEND: 0x8400_006en,
+  FFA_MSG_SEND_DIRECT_REQ: 0x8400_006fn,
+  FFA_MSG_SEND_DIRECT_REQ_64: 0xc400_006fn,
+  FFA_MSG_SEND_DIRECT_RESP: 0x8400_0070n,
+  FFA_MSG_SEND_DIRECT_RESP_64: 0xc400_0070n,
+  FFA_MEM_DONATE: 0x8400_0071n,
+  FFA_MEM_DONATE_64: 0xc400_0071n,
+  FFA_MEM_LEND: 0x8400_0072n,
+  FFA_MEM_LEND_64: 0xc400_0072n,
+  FFA_MEM_SHARE: 0x8400_0073n,
+  FFA_MEM_SHARE_64: 0xc400_0073n,
+  FFA_MEM_RETRIEVE_REQ: 0x8400_0074n,
+  FFA_MEM_RETRIEVE_REQ_64: 0xc400_0074n,
+  FFA_MEM_RETRIEVE_RESP: 0x8400_0075n,
+  FFA_MEM_RELINQUISH: 0x8400_0076n,
+  FFA_MEM_RECLAIM: 0x8400_0077n,
+  FFA_MEM_FRAG_RX: 0x8400_007an,
+  FFA_MEM_FRAG_TX: 0x8400_007bn,
+  FFA_NORMAL_WORLD_RESUME: 0x8400_007cn,
+  FFA_NOTIFICATION_BITMAP_CREATE: 0x8400_007dn,
+  FFA_NOTIFICATION_BITMAP_DESTROY: 0x8400_007en,
+  FFA_NOTIFICATION_BIND: 0x8400_007fn,
+  FFA_NOTIFICATION_UNBIND: 0x8400_0080n,
+  FFA_NOTIFICATION_SET: 0x8400_0081n,
+  FFA_NOTIFICATION_GET: 0x8400_0082n,
+  FFA_NOTIFICATION_INFO_GET: 0x8400_0083n,
+  FFA_NOTIFICATION_INFO_GET_64: 0xc400_0083n,
+  FFA_RX_ACQUIRE: 0x8400_0084n,
+  FFA_SPM_ID_GET: 0x8400_0085n,
+  FFA_MSG_SEND2: 0x8400_0086n,
+  FFA_SECONDARY_EP_REGISTER: 0xc400_0087n,
+} as const;
+export type FfaFunction = keyof typeof FFA_FID;
+
+/** The function identifiers that FF-A owns, in either convention. */
+export const FFA_FID_FIRST = 0x8400_0060n;
+export const FFA_FID_LAST = 0x8400_00ffn;
+export const FFA_FID_FIRST_64 = 0xc400_0060n;
+export const FFA_FID_LAST_64 = 0xc400_00ffn;
+
+export const FFA_VERSION_1_0 = 0x0001_0000n;
+
+/** Status codes, in W2 of FFA_ERROR, signed. */
+export const FFA_STATUS = {
+  FFA_NOT_SUPPORTED: -1n,
+  FFA_INVALID_PARAMETERS: -2n,
+  FFA_NO_MEMORY: -3n,
+  FFA_BUSY: -4n,
+  FFA_INTERRUPTED: -5n,
+  FFA_DENIED: -6n,
+  FFA_RETRY: -7n,
+  FFA_ABORTED: -8n,
+} as const;
+export type FfaStatus = keyof typeof FFA_STATUS;
+
+/** Endpoint ids: bit 15 is set in the Secure world's. */
+export const FFA_ID = { NS_HYPERVISOR: 0n, SPMC: 0x8000n, SPMD: 0xffffn } as const;
+export const FFA_ID_SECURE = 0x8000n;
