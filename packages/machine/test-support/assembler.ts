@@ -61,6 +61,15 @@ export class Assembler {
     return this.word(0xf900_0000 | ((offset / 8) << 10) | (rn << 5) | rt);
   }
 
+  /** ldr Wt, [Xn, #offset] (4-byte steps). */
+  ldrw(rt: number, rn: number, offset = 0): this {
+    return this.word(0xb940_0000 | ((offset / 4) << 10) | (rn << 5) | rt);
+  }
+
+  strw(rt: number, rn: number, offset = 0): this {
+    return this.word(0xb900_0000 | ((offset / 4) << 10) | (rn << 5) | rt);
+  }
+
   strb(rt: number, rn: number, offset = 0): this {
     return this.word(0x3900_0000 | (offset << 10) | (rn << 5) | rt);
   }

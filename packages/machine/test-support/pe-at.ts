@@ -1,6 +1,7 @@
 /** A machine whose PE 0 is put into an EL and a Security state, with registers as given, without any firmware. */
 import { SecurityState } from "@realmbox/abi";
-import { type Board, baseBoard } from "../src/board/base.js";
+import { baseBoard } from "../src/board/base.js";
+import type { Board } from "../src/board/board.js";
 import { generateInterpreter } from "../src/cpu/index.js";
 import { R, type RegName } from "../src/cpu/state.js";
 import { Machine } from "../src/machine.js";

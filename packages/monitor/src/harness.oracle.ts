@@ -4,6 +4,7 @@
  */
 import { RMM_BOOT_STATUS, RMM_EL3_FID } from "@realmbox/abi";
 import {
+  type Board,
   baseBoard,
   type Firmware,
   Machine,
@@ -80,6 +81,8 @@ export interface Setup {
   readonly host: Script;
   readonly rmm?: Script;
   readonly peCount?: number;
+  /** Default: the base board. */
+  readonly board?: Board;
   readonly options?: Partial<Pick<MonitorOptions, "configs" | "seed" | "rmm" | "host">>;
 }
 
@@ -89,8 +92,10 @@ export interface Run {
   readonly events: string[];
 }
 
-export function build({ host, rmm, peCount = 1, options }: Setup): Machine {
-  const machine = new Machine({ board: baseBoard({ peCount, dramSize: DRAM.size, frameBytes: 16 << 20 }) });
+export function build({ host, rmm, peCount = 1, board, options }: Setup): Machine {
+  const machine = new Machine({
+    board: board ?? baseBoard({ peCount, dramSize: DRAM.size, frameBytes: 16 << 20 }),
+  });
   machine.install(
     "root-el3",
     createMonitor({
