@@ -200,7 +200,8 @@ export class Rmm {
     if ((addr & 0xfffn) !== 0n) return "align";
     const granule = this.granules.at(addr);
     if (granule === undefined) return "bound";
-    return granule.state === state ? granule : "state";
+    if (granule.state !== state) return "state";
+    return granule;
   }
 
   /**
@@ -217,7 +218,8 @@ export class Rmm {
     if ((addr & 0xfffn) !== 0n) return "align";
     if (this.granules.at(addr) === undefined) return "bound";
     const data = this.hostMemory.granule(addr);
-    return isFault(data) ? "pas" : data;
+    if (isFault(data)) return "pas";
+    return data;
   }
 
   rd(addr: bigint): Rd {

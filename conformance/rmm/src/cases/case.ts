@@ -20,11 +20,25 @@ export interface ConformanceCase {
   readonly preconditions: string;
   /** Conditions that must have refused a call in this case: "RMI_DATA_CREATE/src_align". */
   readonly conditions: readonly string[];
+  /** The machine that the case needs; `default` when absent. */
+  readonly machine?: MachineKind;
   /** Why the case makes no sense on this RMM: what it does not offer, or what the machine lacks. */
   readonly skip?: (host: Host) => Script<string | undefined>;
   /** Throws when the RMM does otherwise than the rule says. */
   readonly run: (host: Host) => Script;
 }
+
+/**
+ * Machines that cases run on.
+ * - default: PEs interleave in short turns
+ * - long-turns: a Realm's call is rarely cut short, as signing needs it
+ * - large-platform-token: so many measured configurations that a token does not fit its granule
+ * - secure-memory: a part of the DRAM that the RMM knows is in the Secure PAS
+ */
+export type MachineKind = "default" | "long-turns" | "large-platform-token" | "secure-memory";
+
+/** A granule of the machine `secure-memory` that is in the Secure PAS. */
+export const SECURE_GRANULE = 0x8010_0000n;
 
 /** The document that the headings of citations are in. */
 export const DEN0137 = "DEN0137 1.0-rel0";
@@ -45,6 +59,7 @@ export function effects(
     preconditions,
     conditions: options?.conditions ?? [],
     ...(options?.skip && { skip: options.skip }),
+    ...(options?.machine && { machine: options.machine }),
     run,
   }));
 }
@@ -52,5 +67,6 @@ export function effects(
 export interface EffectOptions {
   readonly citation?: string;
   readonly conditions?: readonly string[];
+  readonly machine?: MachineKind;
   readonly skip?: (host: Host) => Script<string | undefined>;
 }

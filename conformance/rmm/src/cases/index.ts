@@ -1,5 +1,6 @@
 /** All conformance cases, in the order of the document: RMI, then what a Realm sees. */
 import type { ConformanceCase } from "./case.js";
+import { psciCases } from "./psci.js";
 import { dataCases } from "./rmi/data.js";
 import { granuleCases } from "./rmi/granule.js";
 import { psciCompleteCases } from "./rmi/psci-complete.js";
@@ -10,6 +11,10 @@ import { ripasCases } from "./rmi/ripas.js";
 import { rttCases } from "./rmi/rtt.js";
 import { unprotectedCases } from "./rmi/unprotected.js";
 import { versionCases } from "./rmi/version.js";
+import { attestationCases } from "./rsi/attestation.js";
+import { rsiCallCases } from "./rsi/calls.js";
+import { hostCallCases } from "./rsi/host-call.js";
+import { ipaStateCases } from "./rsi/ipa-state.js";
 
 export const CASES: readonly ConformanceCase[] = [
   ...versionCases,
@@ -22,4 +27,9 @@ export const CASES: readonly ConformanceCase[] = [
   ...unprotectedCases,
   ...ripasCases,
   ...psciCompleteCases,
+  ...rsiCallCases,
+  ...ipaStateCases,
+  ...attestationCases,
+  ...hostCallCases,
+  ...psciCases,
 ];

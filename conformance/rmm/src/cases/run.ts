@@ -1,6 +1,7 @@
-/** Runs cases on a bench, and says of each what came of it. */
-import type { Bench } from "../driver/index.js";
-import type { CaseKind, ConformanceCase } from "./case.js";
+/** Runs cases on machines, and says of each what came of it. */
+import { baseBoard, generateInterpreter } from "@realmbox/machine";
+import { Bench, type BenchOptions } from "../driver/index.js";
+import { type CaseKind, type ConformanceCase, type MachineKind, SECURE_GRANULE } from "./case.js";
 
 export interface CaseResult {
   readonly id: string;
@@ -14,11 +15,55 @@ export interface CaseResult {
   readonly conditions: readonly string[];
 }
 
+/** What the machines of a run have in common. */
+export type RunOptions = Pick<BenchOptions, "crypto" | "rmm" | "engine">;
+
+/** The machines of a run, made when a case first needs them. */
+export class Benches {
+  private readonly options: RunOptions & { readonly engine: Uint8Array };
+  private readonly made = new Map<MachineKind, Bench>();
+
+  constructor(options: RunOptions) {
+    this.options = { ...options, engine: options.engine ?? generateInterpreter() };
+  }
+
+  get(kind: MachineKind): Bench {
+    let bench = this.made.get(kind);
+    if (!bench) {
+      bench = new Bench({ ...this.options, ...machineOptions(kind) });
+      this.made.set(kind, bench);
+    }
+    return bench;
+  }
+}
+
+const SECURE_MEMORY = { name: "Secure DRAM", base: SECURE_GRANULE, size: 0x1_0000n, pas: "secure" } as const;
+
+/** Names of configurations are part of the platform token: these make it larger than the RMM has room for. */
+const LARGE_CONFIGS = Array.from({ length: 6 }, (_, n) => ({
+  name: `CONFIG_${n}_${"X".repeat(430)}`,
+  data: Uint8Array.of(n),
+}));
+
+function machineOptions(kind: MachineKind): Partial<BenchOptions> {
+  switch (kind) {
+    case "default":
+      return {};
+    case "long-turns":
+      return { interleave: 0n, clockMax: 200_000_000 };
+    case "large-platform-token":
+      return { configs: LARGE_CONFIGS };
+    case "secure-memory":
+      return { board: { ...baseBoard({ peCount: 2, dramSize: 64n << 20n }), fixed: [SECURE_MEMORY] } };
+  }
+}
+
 /** Runs one case. Whatever the RMM does, also to its own invariants, is the case's result. */
-export function runCase(bench: Bench, testCase: ConformanceCase): CaseResult {
-  const { id, command, kind, citation, conditions, skip, run } = testCase;
+export function runCase(benches: Benches, testCase: ConformanceCase): CaseResult {
+  const { id, command, kind, citation, conditions, machine = "default", skip, run } = testCase;
   const about = { id, command, kind, citation, conditions };
   try {
+    const bench = benches.get(machine);
     const why = skip && bench.play(skip);
     if (why !== undefined) return { ...about, result: "skipped", message: why };
     bench.play(run);
@@ -33,8 +78,10 @@ export function runCase(bench: Bench, testCase: ConformanceCase): CaseResult {
 const returned = ({ refusals }: Bench, id: string): boolean =>
   refusals.some(({ command, condition }) => `${command}/${condition}` === id);
 
+/** Errors by which a case says what the RMM did: the others are the RMM's own, or the machine's. */
+const FINDINGS = ["CheckFailed", "CallRefused", "PlayStopped", "UnexpectedExit", "Error"];
+
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const known = ["CheckFailed", "CallRefused", "PlayStopped", "UnexpectedExit", "Error"];
-  return known.includes(error.name) ? error.message : `${error.name}: ${error.message}`;
+  return FINDINGS.includes(error.name) ? error.message : `${error.name}: ${error.message}`;
 }

@@ -4,7 +4,7 @@
  */
 import type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
 import { type Board, baseBoard, generateInterpreter, Machine, type Pe } from "@realmbox/machine";
-import { createMonitor } from "@realmbox/monitor";
+import { type ConfigBlob, createMonitor } from "@realmbox/monitor";
 import { createRmm } from "@realmbox/rmm";
 import { Host, SharedByPes } from "./host.js";
 import { type Script, ScriptedHost, type Task } from "./script.js";
@@ -23,6 +23,8 @@ export interface BenchOptions {
   /** A base board when absent, with `pes` PEs and 64 MiB of DRAM. */
   readonly board?: Board;
   readonly pes?: number;
+  /** Configurations that are measured with the firmware. */
+  readonly configs?: readonly ConfigBlob[];
   /** From which the platform's keys follow. */
   readonly seed?: Uint8Array;
   /** Chooses how PEs interleave; 1 when absent: short turns. 0: equal turns of 10,000 counts. */
@@ -51,6 +53,7 @@ const REFUSALS: readonly TraceCategory[] = ["rmi", "rsi", "psci"];
 export class Bench {
   readonly machine: Machine;
   readonly board: Board;
+  readonly crypto: Crypto;
   /** Whether the RMM says which condition refused a command. */
   readonly namesConditions: boolean;
   /** Refusals of the current play, in order. */
@@ -60,7 +63,8 @@ export class Bench {
   private booted: Uint8Array | undefined;
 
   constructor(options: BenchOptions) {
-    const { crypto, rmm = { kind: "native" }, seed = Uint8Array.of(1) } = options;
+    const { crypto, rmm = { kind: "native" }, seed = Uint8Array.of(1), configs = [] } = options;
+    this.crypto = crypto;
     this.board = options.board ?? baseBoard({ peCount: options.pes ?? 2, dramSize: 64n << 20n });
     const machine = new Machine({
       board: this.board,
@@ -75,10 +79,10 @@ export class Bench {
     if (rmm.kind === "native") {
       const firmware = (rmm.create ?? createRmm)({ crypto, board: this.board, trace: machine.trace });
       const image = { kind: "native", image: firmware.image } as const;
-      machine.install("root-el3", createMonitor({ machine, crypto, seed, rmm: image, host }));
+      machine.install("root-el3", createMonitor({ machine, crypto, seed, rmm: image, host, configs }));
       machine.install("realm-el2", firmware);
     } else {
-      machine.install("root-el3", createMonitor({ machine, crypto, seed, rmm, host }));
+      machine.install("root-el3", createMonitor({ machine, crypto, seed, rmm, host, configs }));
     }
     machine.install("ns-el2", this.scripts);
     machine.trace.subscribe(REFUSALS, (event) => this.note(event));
@@ -129,8 +133,11 @@ export class Bench {
     throw new PlayStopped(`no end after ${clockMax} counts of the clock`);
   }
 
-  private note({ name, fields, pe }: StampedTraceEvent): void {
+  private note({ category, name, fields, pe }: StampedTraceEvent): void {
     const { condition } = fields;
-    if (typeof condition === "string") this.refusals.push({ pe, command: name, condition });
+    if (typeof condition !== "string") return;
+    // PSCI: one function for both widths of its identifier; an unknown one is the interface's.
+    const command = category === "psci" ? (name === "unknown" ? "PSCI" : name.replace(/_64$/, "")) : name;
+    this.refusals.push({ pe, command, condition });
   }
 }

@@ -20,7 +20,8 @@ function tableProblem(rd: Rd, ipa: bigint, level: bigint): "level_bound" | "ipa_
   const signed = BigInt.asIntN(64, level);
   if (signed <= BigInt(rd.rtt_level_start) || signed > BigInt(RTT_LEVEL_PAGE)) return "level_bound";
   if (ipa >= rd.ipaSize) return "ipa_bound";
-  return isAligned(ipa, Number(signed) - 1) ? undefined : "ipa_align";
+  if (!isAligned(ipa, Number(signed) - 1)) return "ipa_align";
+  return undefined;
 }
 
 /**

@@ -17,7 +17,8 @@ const isLeafLevel = (level: bigint): boolean => level >= BigInt(RTT_LEVEL_BLOCK_
 /** What is wrong with the address of a mapping. */
 function ipaProblem(rd: Rd, ipa: bigint, level: number): "ipa_bound" | "ipa_align" | undefined {
   if (ipa >= rd.ipaSize || rd.isProtected(ipa)) return "ipa_bound";
-  return isAligned(ipa, level) ? undefined : "ipa_align";
+  if (!isAligned(ipa, level)) return "ipa_align";
+  return undefined;
 }
 
 /**

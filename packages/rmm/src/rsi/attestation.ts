@@ -52,8 +52,7 @@ export const attestationTokenContinue = rsiCommand({
     const page = BigInt(GRANULE_SIZE);
     if (!isGranuleAligned(addr)) return fail("addr_align", "RSI_ERROR_INPUT");
     if (offset >= page) return fail("offset_bound", "RSI_ERROR_INPUT");
-    if (size > page)
-      return fail(BigInt.asUintN(64, offset + size) < size ? "size_overflow" : "size_bound", "RSI_ERROR_INPUT");
+    if (BigInt.asUintN(64, offset + size) < size) return fail("size_overflow", "RSI_ERROR_INPUT");
     if (offset + size > page) return fail("size_bound", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
     if (!rec.attest_in_progress) return fail("state", "RSI_ERROR_STATE");
@@ -61,7 +60,7 @@ export const attestationTokenContinue = rsiCommand({
       rec.token_work -= rmm.pe.compute(rec.token_work);
       if (rec.token_work > 0) return { kind: "return", status: "RSI_INCOMPLETE", out: { len: 0n } };
     }
-    const buffer = realmBuffer(rmm, rd, addr);
+    const buffer = realmBuffer(rmm, rd, addr, fail);
     if (!isPage(buffer)) return buffer;
 
     const source = rmm.bytesAt(rec.auxAt(REC_AUX.ATTESTATION));

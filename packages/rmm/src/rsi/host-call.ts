@@ -21,7 +21,7 @@ export const hostCall = rsiCommand({
   run({ rmm, rec, rd, args: { addr } }, fail) {
     if ((addr & (SIZE - 1n)) !== 0n) return fail("addr_align", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
-    const page = realmBuffer(rmm, rd, addr);
+    const page = realmBuffer(rmm, rd, addr, fail);
     if (!isPage(page)) return page;
 
     const { imm, gprs } = RsiHostCall.fields;

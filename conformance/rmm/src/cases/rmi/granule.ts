@@ -1,8 +1,8 @@
 /** RMI_GRANULE_DELEGATE, RMI_GRANULE_UNDELEGATE. */
 import { bytesFrom, type Host, Realm, type Script } from "../../driver/index.js";
-import { effects } from "../case.js";
+import { type ConformanceCase, effects, SECURE_GRANULE } from "../case.js";
 import { check, equalBytes } from "../check.js";
-import { type Arranged, failureCases, granuleViolations } from "./violations.js";
+import { type Arranged, failureCases, granuleViolations, setArg } from "./violations.js";
 
 const ZEROS = new Uint8Array(4096);
 
@@ -26,8 +26,23 @@ function* givenBack(host: Host, pa: bigint, what: string): Script {
   equalBytes(host.read(pa), ZEROS, what);
 }
 
+/** Cases of a granule that is neither the Host's nor the RMM's. */
+const secure = failureCases<Arranged>({
+  command: "RMI_GRANULE_DELEGATE",
+  arrange: (host) => ({ args: { addr: host.page() } }),
+  violations: [
+    {
+      condition: "gran_gpt",
+      status: "RMI_ERROR_INPUT",
+      precondition: "addr is in the Secure PAS",
+      violate: setArg("addr", SECURE_GRANULE),
+    },
+  ],
+}).map((one): ConformanceCase => ({ ...one, machine: "secure-memory" }));
+
 export const granuleCases = [
   ...delegate,
+  ...secure,
   ...undelegate,
   ...effects("RMI_GRANULE_DELEGATE", "RMI_GRANULE_DELEGATE command, success conditions", {
     gpt: [
