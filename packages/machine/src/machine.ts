@@ -401,6 +401,12 @@ export class Machine {
     if (!this.running) this.wakeHook?.();
   }
 
+  /** For native firmware that looks at what is pending: nobody has brought its timers up to date since it runs. */
+  refreshSignals(pe: Processor): void {
+    this.settle();
+    this.updateTimers(pe);
+  }
+
   /** SEV: sets the event register of every PE. */
   sendEvent(): void {
     for (const pe of this.pes) pe.w[EVENT_LO] = 1;

@@ -54,6 +54,7 @@ const identity = (own: (pe: Processor) => bigint, slot: "VPIDR_EL2" | "VMPIDR_EL
 
 /** ISR_EL1: pending interrupts as EL1 sees them: virtual ones where physical ones go to EL2. */
 function pendingInterrupts(pe: Processor, el: number): bigint {
+  if (pe.firmware) pe.machine.refreshSignals(pe);
   const lines = pe.machine.gic.lines(pe);
   const hcr = el === 1 ? hcrLo(pe.w) : 0;
   const virtual = virtualLines(hcr, lines);
