@@ -168,7 +168,7 @@ export class Machine {
     this.interleaving = new Interleaving(interleave);
     this.pes = Array.from({ length: board.peCount }, (_, index) => new Processor(this, index));
     this.gic = new Gic({ board, pes: this.pes });
-    this.gic.onChange = () => this.interruptsChanged();
+    this.gic.onChange = (pe) => this.interruptsChangedOf(pe);
     for (const device of this.gic.devices) this.bus.attach(device);
     this.boardDevices = new BoardDevices(this);
     this.parts.push(this.gic, this.random, this.interleaving, ...this.devices.values());
@@ -399,6 +399,15 @@ export class Machine {
   interruptsChanged(): void {
     this.pes[this.turn]!.w[ATTENTION_LO] = 1;
     if (!this.running) this.wakeHook?.();
+  }
+
+  /**
+   * Likewise, and the PE is known. When it is not the one that runs, the slice ends: between PEs that run at once an interrupt
+   * takes less time than whoever sent it needs to count on its effect.
+   */
+  private interruptsChangedOf(pe: number): void {
+    if (this.running && pe !== this.turn && !this.interleaving.isSeeded) this.pes[this.turn]!.yielding = true;
+    this.interruptsChanged();
   }
 
   /** For native firmware that looks at what is pending: nobody has brought its timers up to date since it runs. */
