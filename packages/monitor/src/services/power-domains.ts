@@ -101,12 +101,15 @@ export class PowerDomains {
     const strict = options.mayRefuse && this.isOsInitiated(pe);
     const states: number[] = [...wanted];
     let stays = false;
+    let asked: Local = wanted[CPU_LEVEL];
     for (const level of DOMAIN_LEVELS) {
       if (wanted[level] === Local.RUN) {
-        states[level] = Local.RUN;
+        // In OS-initiated mode who says nothing about a domain leaves it to the last one.
+        if (strict) this.#setState(pe, index, `request_${level}`, asked);
         continue;
       }
-      this.#setState(pe, index, `request_${level}`, wanted[level]!);
+      asked = wanted[level];
+      this.#setState(pe, index, `request_${level}`, wanted[level]);
       const possible: number = stays ? Local.RUN : this.#shallowest(pe, level);
       if (strict && possible !== wanted[level]) {
         DOMAIN_LEVELS.forEach((each, n) => {

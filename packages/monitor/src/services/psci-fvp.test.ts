@@ -205,6 +205,33 @@ describe("suspends", () => {
     });
   });
 
+  test("OS-initiated mode: the last PE of a cluster takes it down, the others say nothing about it", () => {
+    const other = 0x100n;
+    let starts = 0;
+    play(
+      function* (pe) {
+        if (starts++ === 0) {
+          expect(yield* call(pe, FID.SET_SUSPEND_MODE, 1n)).toBe(SUCCESS);
+          yield* call(pe, FID.CPU_ON, other, ENTRY, 0n);
+          while ((yield* call(pe, FID.AFFINITY_INFO, other, 0n)) !== 0n);
+          // The other PE is in a suspend of its own level by now.
+          while ((yield* call(pe, FID.NODE_HW_STATE, other, 0n)) !== HW.OFF);
+          armTimer(pe, 1000n);
+          yield* call(pe, FID.CPU_SUSPEND, STATE.cluster, ENTRY, 0n);
+        }
+        disarmTimer(pe);
+        expect(yield* call(pe, FID.STAT_COUNT, other, STATE.cluster)).toBe(1n);
+        return yield* systemOff(pe);
+      },
+      function* (pe) {
+        armTimer(pe, 1n << 40n);
+        yield* call(pe, FID.CPU_SUSPEND, STATE.core, ENTRY, 0n);
+        return OFF;
+      },
+    );
+    expect(starts).toBe(2);
+  });
+
   test("OS-initiated mode: a request that others do not allow is refused", () => {
     let starts = 0;
     play(

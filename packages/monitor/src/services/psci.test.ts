@@ -70,9 +70,10 @@ test.each([
   { rule: "MPIDR of no PE", call: [FID.CPU_ON, 7n, ENTRY], answer: ERROR.INVALID_PARAMETERS },
   {
     rule: "a bit outside of the affinity fields",
-    call: [FID.CPU_ON, 0x8000_0001n, ENTRY],
+    call: [FID.CPU_ON, 0x100_0000_0001n, ENTRY],
     answer: ERROR.INVALID_PARAMETERS,
   },
+  { rule: "none: an MPIDR as it reads", call: [FID.CPU_ON, 0x8100_0001n, ENTRY], answer: 0n },
   { rule: "no PE, and a bad address", call: [FID.CPU_ON, 7n, 0n], answer: ERROR.INVALID_PARAMETERS },
   { rule: "entry in the Root carve-out", call: [FID.CPU_ON, 1n, 0n], answer: ERROR.INVALID_ADDRESS },
   { rule: "entry in the Realm carve-out", call: [FID.CPU_ON, 1n, 0x4000_0000n], answer: ERROR.INVALID_ADDRESS },

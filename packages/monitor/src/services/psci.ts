@@ -69,9 +69,9 @@ interface PsciFunction {
   readonly exists?: (board: Board) => boolean;
 }
 
-/** The affinity bits of MPIDR_EL1; everything else of a target must be zero, but for MT, which TF-A allows as well. */
+/** Affinity bits of a target. What MPIDR_EL1 has in 31:24 should be zero; TF-A takes an MPIDR as it reads as well. */
 const AFFINITY_MASK = 0xff_00ff_ffffn;
-const MPIDR_MT = 1n << 24n;
+const MPIDR_FLAGS = 0xff00_0000n;
 
 /** power_state in the original format: StateID 15:0, type 16 (1: powerdown), level 25:24. */
 const POWER_STATE = { ID: 0xffffn, TYPE: 1n << 16n, LEVEL: 3n << 24n, RES0: 0xfcfe_0000n };
@@ -89,7 +89,7 @@ const ALL_OFF: States = [Local.OFF, Local.OFF, Local.OFF];
 const low = (value: bigint): bigint => value & 0xffff_ffffn;
 
 const peOf = ({ power }: Context, target: bigint): number | undefined => {
-  if ((target & ~(AFFINITY_MASK | MPIDR_MT)) !== 0n) return undefined;
+  if ((target & ~(AFFINITY_MASK | MPIDR_FLAGS)) !== 0n) return undefined;
   return power.pes.find(({ mpidr }) => packAffinity(mpidr) === packAffinity(target))?.index;
 };
 
@@ -148,7 +148,7 @@ function cpuSuspend(c: Context): PsciStatus | SlotExit {
   const wanted = decodePowerState(low(call.argument(1)));
   if (!wanted) return "PSCI_INVALID_PARAMETERS";
   if (wanted.state === Local.RETENTION) {
-    domains.leave(pe, [Local.RETENTION, Local.RUN, Local.RUN], { mayRefuse: false });
+    domains.leave(pe, [Local.RETENTION, Local.RUN, Local.RUN], { mayRefuse: true });
     worlds.setPower(pe, Power.STANDBY);
     return WFI;
   }
