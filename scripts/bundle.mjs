@@ -104,6 +104,8 @@ writeFileSync(join(out, "THIRD-PARTY-NOTICES.txt"), `${notices.join(`\n${"-".rep
 
 const prebuilt = join(root, "guests/prebuilt");
 if (existsSync(prebuilt)) cpSync(prebuilt, join(out, "images"), { recursive: true });
+const prebuiltFvp = join(root, "guests/prebuilt-fvp");
+if (existsSync(prebuiltFvp)) cpSync(prebuiltFvp, join(out, "fvp-images"), { recursive: true });
 
 // Type declarations: the rooms are private packages, so their names become relative paths; so does the one library whose
 // types they mention, because users do not install it.

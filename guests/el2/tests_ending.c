@@ -45,10 +45,6 @@ static void ending_resets(void) {
   words[1] -= 1;
   psci(PSCI_SYSTEM_RESET, 0, 0, 0);
 }
-static void ending_forged(void) {
-  printf("Result => Passed\n");
-  printf("******* END OF ACS *******\n");
-}
 
 const struct test ending_tests[] = {
     {"ending", "ending_hang", ending_hang},
@@ -59,6 +55,5 @@ const struct test ending_tests[] = {
     {"ending", "ending_exceptions", ending_exceptions},
     {"ending", "ending_flood", ending_flood},
     {"ending", "ending_resets", ending_resets},
-    {"ending", "ending_forged", ending_forged},
     {0, 0, 0},
 };

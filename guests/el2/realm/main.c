@@ -31,7 +31,7 @@ static uint64_t config[512] __attribute__((aligned(4096)));
 uint64_t realm_smc(uint64_t x[4]);
 void realm_hvc(void);
 void realm_call(uint64_t address);
-extern const char realm_start[];
+SHARED extern const char realm_start[];
 void realm_main(uint64_t context);
 
 static uint64_t smc(uint64_t x0, uint64_t x1, uint64_t x2, uint64_t x3) {
