@@ -6,8 +6,7 @@
  *   + 0x0_0000  CNTCTLBase
  *   + 0x1_0000  frame 0, + 0x2_0000 frame 1, and so on
  *
- * @spec DDI 0487, "CNTCTLBase memory map" and "CNTBaseN memory map": partial: no virtual timers, no CNTEL0BaseN frames,
- *   CNTVOFF<n> is zero
+ * @spec DDI 0487, "Memory-mapped timer components": partial: no virtual timers, no CNTEL0BaseN frames, CNTVOFF<n> is zero
  */
 import { isTrusted, type Requester } from "../bus.js";
 import { type DeviceSystem, RegisterDevice } from "./device.js";

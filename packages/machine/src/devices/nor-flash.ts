@@ -3,8 +3,8 @@
  * JESD68.01 (CFI), "Query structure"; Intel StrataFlash J3 data sheet, "Command set". Operations are done at once: the
  * status is always ready. Contents outlive a reset; what was never written reads as ones. Code does not run from it.
  *
- * @spec JESD68.01, "Query structure" and Intel basic command set: partial: no suspend, protection registers or
- *   configuration; program and erase take no time
+ * @spec JESD68.01, "Query structure": partial: of Intel's command set no suspend, protection registers or configuration;
+ *   program and erase take no time
  */
 import type { Device } from "./device.js";
 
