@@ -85,6 +85,7 @@ export const KVM_CAP = {
   VCPU_ATTRIBUTES: 127,
   MAX_VCPU_ID: 128,
   ARM_VM_IPA_SIZE: 165,
+  ARM_PMU_V3: 126,
   ARM_NISV_TO_USER: 177,
   ARM_INJECT_EXT_DABT: 178,
   ARM_SYSTEM_SUSPEND: 216,
@@ -121,6 +122,8 @@ export const KVM_CAP_ARM_RME_SUB = {
 /** CONFIG_REALM: which item. */
 export const ARM_RME_CONFIG_RPV = 0;
 export const ARM_RME_CONFIG_HASH_ALGO = 1;
+/** Of the first series (2023): the number of event counters; without it the realm has no PMU. */
+export const ARM_RME_CONFIG_PMU = 4;
 export const ARM_RME_HASH_ALGO_SHA256 = 0;
 export const ARM_RME_HASH_ALGO_SHA512 = 1;
 export const ARM_RME_POPULATE_FLAGS_MEASURE = 1;
@@ -128,6 +131,7 @@ export const ARM_RME_POPULATE_FLAGS_MEASURE = 1;
 /** struct arm_rme_config, 260 bytes: RPV and hash algorithm share the bytes from 4 on. */
 export const ArmRmeConfigRpv = layout("arm_rme_config (RPV)", 260, { cfg: u32(0), rpv: bytes(4, 64) });
 export const ArmRmeConfigHash = layout("arm_rme_config (hash)", 260, { cfg: u32(0), hash_algo: u32(4) });
+export const ArmRmeConfigPmu = layout("arm_rme_config (PMU)", 260, { cfg: u32(0), num_pmu_cntrs: u32(4) });
 /** struct arm_rme_init_ripas. */
 export const ArmRmeInitRipas = layout("arm_rme_init_ripas", 32, { base: u64(0), size: u64(8), reserved: u64s(16, 2) });
 /** struct arm_rme_populate_realm. */
@@ -246,6 +250,9 @@ export const KVM_SMCCC_FILTER_DENY = 1;
 export const KVM_SMCCC_FILTER_FWD_TO_USER = 2;
 
 /** vCPU attributes: PPI numbers of the timers (u32). */
+export const KVM_ARM_VCPU_PMU_V3_CTRL = 0;
+export const KVM_ARM_VCPU_PMU_V3_IRQ = 0n;
+export const KVM_ARM_VCPU_PMU_V3_INIT = 1n;
 export const KVM_ARM_VCPU_TIMER_CTRL = 1;
 export const KVM_ARM_VCPU_TIMER_IRQ_VTIMER = 0n;
 export const KVM_ARM_VCPU_TIMER_IRQ_PTIMER = 1n;

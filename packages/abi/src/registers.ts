@@ -250,6 +250,7 @@ export const ICH_VTR_EL2 = {
 
 /** Private peripheral interrupts of the EL1 timers. Server Base System Architecture. */
 export const PPI = {
+  PMU: 23,
   EL1_VIRTUAL_TIMER: 27,
   EL1_PHYSICAL_TIMER: 30,
   EL2_PHYSICAL_TIMER: 26,

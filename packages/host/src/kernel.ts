@@ -324,7 +324,8 @@ export class Kernel {
         return undefined;
       }
       if (c.loaded) putVcpu(c);
-      this.maskPpis(c, 0);
+      // Until the realm has dealt with an overflow that it was told of, the interrupt would only make it exit.
+      this.maskPpis(c, vcpu.pmuAsserted ? 1 << PPI.PMU : 0);
       if (!enterRealm(this, c, vcpu)) {
         this.#toVmm(c, vcpu);
         return undefined;

@@ -26,7 +26,10 @@ export class PeContext {
   readonly gprs: BigUint64Array;
   readonly el1: BigUint64Array;
   readonly debug: BigUint64Array;
+  readonly pmu: BigUint64Array;
   readonly fp: BigUint64Array;
+  /** The whole state as 32-bit words. */
+  readonly words: Uint32Array;
 
   booted = false;
   /** The normal VM's vCPU whose EL1 registers are in the PE. */
@@ -47,7 +50,7 @@ export class PeContext {
   /** Whose slice of the PE ends at `sliceEnd`, while several want it. */
   sliceOwner: VcpuCore | undefined = undefined;
   sliceEnd = 0;
-  /** Timer PPIs that are disabled in the redistributor while a guest's timer is asserted: bit n is INTID n. */
+  /** PPIs that are disabled in the redistributor while a guest's timer or PMU asserts them: bit n is INTID n. */
   maskedPpis = 0;
   /** What CNTHP is set to; Infinity: off. */
   timerDeadline = Infinity;
@@ -59,6 +62,8 @@ export class PeContext {
     this.gprs = pe.r.subarray(R.X0, R.X0 + 31);
     this.el1 = pe.r.subarray(GROUPS.EL1.first, GROUPS.EL1.first + GROUPS.EL1.count);
     this.debug = pe.r.subarray(GROUPS.DEBUG.first, GROUPS.DEBUG.first + GROUPS.DEBUG.count);
+    this.pmu = pe.r.subarray(GROUPS.PMU.first, GROUPS.PMU.first + GROUPS.PMU.count);
+    this.words = new Uint32Array(pe.r.buffer, pe.r.byteOffset, 2 * pe.r.length);
     this.fp = pe.r.subarray(GROUPS.FP.first, GROUPS.FP.first + GROUPS.FP.count);
   }
 

@@ -29,6 +29,7 @@ const PMR_ALL = 0xf0n;
 const PPIS =
   (1 << SGI_KICK) |
   (1 << PPI_MAINTENANCE) |
+  (1 << PPI.PMU) |
   (1 << PPI.EL2_PHYSICAL_TIMER) |
   (1 << PPI.EL1_VIRTUAL_TIMER) |
   (1 << PPI.EL1_PHYSICAL_TIMER);

@@ -51,6 +51,7 @@ interface VmState {
   readonly privatePages: [number, number][];
   readonly sharedMapped: [number, number][];
   readonly timers: { readonly virtual: number; readonly physical: number };
+  readonly pmu: number;
   readonly vgic: VgicState | null;
   readonly hasRealmDevice: boolean;
   readonly counterOffset: number;
@@ -167,6 +168,7 @@ function saveVm(vm: VmCore): VmState {
     privatePages: vm.privatePages.save(),
     sharedMapped: vm.sharedMapped.save(),
     timers: { ...vm.timerIntids },
+    pmu: vm.pmuIntid,
     vgic: vm.vgic?.save() ?? null,
     hasRealmDevice: vm.hasRealmDevice,
     counterOffset: vm.counterOffset,
@@ -189,14 +191,25 @@ const NUMBERS = [
   "cntpCval",
   "completion",
 ] as const;
-const FLAGS = ["powered", "handGprs", "psciOn", "injectAbort", "injectSError", "signal", "kicked"] as const;
+const FLAGS = [
+  "powered",
+  "handGprs",
+  "psciOn",
+  "injectAbort",
+  "injectSError",
+  "signal",
+  "kicked",
+  "pmuAsserted",
+] as const;
 
 function saveVcpu(vcpu: VcpuCore): VcpuState {
   const { mmio } = vcpu.run;
   return {
     id: vcpu.id,
     features: vcpu.features ?? NEVER,
-    words: [...vcpu.gprs, ...vcpu.el1, ...vcpu.debug, ...vcpu.fp, ...WORDS.map((name) => vcpu[name])].map(String),
+    words: [...vcpu.gprs, ...vcpu.el1, ...vcpu.debug, ...vcpu.fp, ...vcpu.pmu, ...WORDS.map((name) => vcpu[name])].map(
+      String,
+    ),
     numbers: [...NUMBERS.map((name) => vcpu[name]), ...FLAGS.map((name) => Number(vcpu[name]))],
     rec: vcpu.rec ?? null,
     ripas: vcpu.ripas
@@ -299,6 +312,7 @@ function restoreVm(kernel: Kernel, state: VmState): VmCore {
   }
   vm.privatePages.restore(state.privatePages);
   vm.sharedMapped.restore(state.sharedMapped);
+  vm.pmuIntid = state.pmu;
   vm.timerIntids.virtual = state.timers.virtual;
   vm.timerIntids.physical = state.timers.physical;
   vm.hasRealmDevice = state.hasRealmDevice;
@@ -322,7 +336,7 @@ function restoreVcpu(vm: VmCore, state: VcpuState): void {
   vcpu.features = state.features === NEVER ? undefined : state.features;
   const words = state.words.map(BigInt);
   let at = 0;
-  for (const array of [vcpu.gprs, vcpu.el1, vcpu.debug, vcpu.fp]) {
+  for (const array of [vcpu.gprs, vcpu.el1, vcpu.debug, vcpu.fp, vcpu.pmu]) {
     array.set(words.slice(at, at + array.length));
     at += array.length;
   }

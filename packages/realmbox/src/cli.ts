@@ -38,6 +38,8 @@ function machineOptions(command: Command): Command {
     .option("--virtio-transport <kind>", "virtio version 2 or 1: mmio or mmio-legacy (default: mmio)")
     .option("--nodefaults", "no kernel parameters but those of -p")
     .option("--kaslr-seed <n>", "the seed that the device tree gives the kernel, 64 bits (default: 0)")
+    .option("--pmu", "a PMU (PMUv3)")
+    .option("--pmu-counters <n>", "event counters of a realm's PMU (default: all that the RMM offers)")
     .option("--measurement-algo <name>", "hash of the realm's measurements: sha256 or sha512 (default: sha256)")
     .option("--realm-pv <string>", "realm personalization value (RPV), a text of at most 64 bytes (default: zeros)");
 }

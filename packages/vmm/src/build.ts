@@ -5,6 +5,7 @@
  */
 import {
   ARM_RME_CONFIG_HASH_ALGO,
+  ARM_RME_CONFIG_PMU,
   ARM_RME_CONFIG_RPV,
   ARM_RME_HASH_ALGO_SHA256,
   ARM_RME_HASH_ALGO_SHA512,
@@ -12,6 +13,9 @@ import {
   GUEST_EXIT,
   KVM_API_VERSION,
   KVM_ARM_VCPU,
+  KVM_ARM_VCPU_PMU_V3_CTRL,
+  KVM_ARM_VCPU_PMU_V3_INIT,
+  KVM_ARM_VCPU_PMU_V3_IRQ,
   KVM_ARM_VM_SMCCC_CTRL,
   KVM_ARM_VM_SMCCC_FILTER,
   KVM_DEV_ARM_VGIC_CTRL_INIT,
@@ -28,6 +32,8 @@ import {
   KVM_VM_TYPE_ARM_REALM,
   KvmSmcccFilter,
   layout,
+  PPI,
+  RMI_REALM_FLAGS,
   SPSR_EL1H_MASKED,
   u32,
   u64,
@@ -123,6 +129,8 @@ function* createRealm(vm: Vm, { parameters, rpv }: RealmPlan, onStep: OnStep): O
   const hash_algo = hashAlgorithm === "sha-512" ? ARM_RME_HASH_ALGO_SHA512 : ARM_RME_HASH_ALGO_SHA256;
   must("CONFIG_REALM (hash)", vm.configRealm({ cfg: ARM_RME_CONFIG_HASH_ALGO, hash_algo }));
   must("CONFIG_REALM (RPV)", vm.configRealm({ cfg: ARM_RME_CONFIG_RPV, rpv }));
+  if (parameters.flags & RMI_REALM_FLAGS.PMU.mask)
+    must("CONFIG_REALM (PMU)", vm.configRealm({ cfg: ARM_RME_CONFIG_PMU, num_pmu_cntrs: parameters.pmuNumCtrs }));
   must("CREATE_REALM", yield* vm.createRealmOp());
   onStep({ name: "CREATE_REALM", fields: { hash: hashAlgorithm, s2sz: parameters.s2sz } });
 }
@@ -183,14 +191,20 @@ function loadImages(process: Process, address: bigint, { ram, placement, deviceT
 }
 
 /** Creates a vCPU as after reset: the first runs from the entry point, the others wait for PSCI CPU_ON. */
-function* createVcpu(vm: Vm, id: number, { realm, entry, placement }: MachineContent, onStep: OnStep): Op<Vcpu> {
+function* createVcpu(vm: Vm, id: number, { realm, pmu, entry, placement }: MachineContent, onStep: OnStep): Op<Vcpu> {
   const vcpu = must("KVM_CREATE_VCPU", vm.createVcpu(id));
   const { target } = must("KVM_ARM_PREFERRED_TARGET", vm.preferredTarget());
   let features = 1 << KVM_ARM_VCPU.PSCI_0_2;
   if (id > 0) features |= 1 << KVM_ARM_VCPU.POWER_OFF;
   if (realm) features |= 1 << KVM_ARM_VCPU.REC;
+  if (pmu) features |= 1 << KVM_ARM_VCPU.PMU_V3;
   must("KVM_ARM_VCPU_INIT", vcpu.armVcpuInit({ target, features: [features] }));
 
+  if (pmu) {
+    const intid = U32.encode({ value: PPI.PMU });
+    must("PMU_V3 IRQ", vcpu.setDeviceAttr(KVM_ARM_VCPU_PMU_V3_CTRL, KVM_ARM_VCPU_PMU_V3_IRQ, intid));
+    must("PMU_V3 INIT", vcpu.setDeviceAttr(KVM_ARM_VCPU_PMU_V3_CTRL, KVM_ARM_VCPU_PMU_V3_INIT, new Uint8Array(0)));
+  }
   const set = (name: string, register: bigint, value: bigint) =>
     must(`KVM_SET_ONE_REG (${name})`, vcpu.setOneReg(register, value));
   if (!realm) set("PSTATE", KVM_REG.PSTATE, SPSR_EL1H_MASKED);

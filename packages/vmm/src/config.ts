@@ -4,7 +4,7 @@
  * the same machine, and for a realm the same measurement, without running anything.
  *
  * @spec kvmtool, "lkvm run": partial: no firmware and flash, no PCI, no virtio devices but console, block and entropy (so
- *   there is no implicit network card and no root file system), no MTE, PMU, SVE, gicv2, gicv3-its
+ *   there is no implicit network card and no root file system), no MTE, SVE, gicv2, gicv3-its
  * @spec virtio 1.2, "Device Types": partial: console, block, entropy
  */
 import { type ConfigError, failure, type LoadError, type Result, success } from "./error.js";
@@ -49,6 +49,10 @@ export interface VmConfig {
   readonly virtioTransport?: VirtioTransport;
   /** Make the VM a realm (`--realm`). */
   readonly realm?: boolean;
+  /** A PMU (`--pmu`). */
+  readonly pmu?: boolean;
+  /** Event counters of a realm's PMU; default all that the RMM offers (`--pmu-counters`; realms with `pmu` only). */
+  readonly pmuCounters?: number;
   /** Hash of RIM and REMs; default sha256 (`--measurement-algo`; realms only). */
   readonly measurementAlgorithm?: MeasurementAlgorithm;
   /** Realm personalization value, at most 64 bytes, zero-padded at the end (`--realm-pv`; realms only). */
@@ -61,6 +65,9 @@ export interface MachineContent {
   readonly ram: MemoryRange;
   readonly realm: boolean;
   readonly ipaBits: number;
+  readonly pmu: boolean;
+  /** Event counters that a realm asks for; undefined: all. */
+  readonly pmuCounters: number | undefined;
   readonly bootargs: string | undefined;
   readonly console: ConsoleKind;
   /** The virtio devices by slot. */
@@ -117,6 +124,7 @@ export function machineContent(config: VmConfig): Result<MachineContent, LoadErr
     cpus,
     ram,
     realm,
+    pmu: config.pmu ?? false,
     virtioDevices: virtio.length,
     kaslrSeed: BigInt.asUintN(64, config.kaslrSeed ?? 0n),
     ...(bootargs.value === undefined ? {} : { bootargs: bootargs.value }),
@@ -131,6 +139,8 @@ export function machineContent(config: VmConfig): Result<MachineContent, LoadErr
     ram,
     realm,
     ipaBits: ipaBits({ ramTop: ram.base + ram.size, realm }),
+    pmu: config.pmu ?? false,
+    pmuCounters: config.pmuCounters,
     bootargs: bootargs.value,
     console: config.console ?? "serial",
     virtio,
@@ -153,7 +163,14 @@ function virtioDevices({ console, disks = [], rng = false }: VmConfig): VirtioDe
 }
 
 function checkRealmOptions(config: VmConfig, realm: boolean) {
-  const { measurementAlgorithm, personalizationValue } = config;
+  const { measurementAlgorithm, personalizationValue, pmu = false, pmuCounters } = config;
+  if (pmuCounters !== undefined && !(realm && pmu)) {
+    return failure(
+      "realm-only-option",
+      "the number of event counters is a property of a realm's PMU",
+      "add --realm and --pmu, or leave --pmu-counters out",
+    );
+  }
   if (!realm && (measurementAlgorithm !== undefined || personalizationValue !== undefined)) {
     return failure(
       "realm-only-option",

@@ -190,8 +190,9 @@ export interface UserMemoryRegion {
 }
 
 export interface ArmRmeConfig {
-  /** ARM_RME_CONFIG_RPV with `rpv`, ARM_RME_CONFIG_HASH_ALGO with `hash_algo`. */
+  /** ARM_RME_CONFIG_RPV with `rpv`, _HASH_ALGO with `hash_algo`, _PMU with `num_pmu_cntrs`. */
   readonly cfg: number;
+  readonly num_pmu_cntrs?: number;
   readonly rpv?: Uint8Array;
   readonly hash_algo?: number;
 }

@@ -1,8 +1,10 @@
 /** The sub-commands of KVM_CAP_ARM_RME with their structures as bytes: KVM_ENABLE_CAP and the realm device. */
 import {
+  ARM_RME_CONFIG_PMU,
   ARM_RME_CONFIG_RPV,
   ARM_RME_POPULATE_FLAGS_MEASURE,
   ArmRmeConfigHash,
+  ArmRmeConfigPmu,
   ArmRmeConfigRpv,
   ArmRmeInitRipas,
   ArmRmePopulateRealm,
@@ -20,6 +22,7 @@ export function* realmSubCommand(vm: Vm, command: number, data: Uint8Array | und
       if (!item) return kvmError("EFAULT", "the structure is 260 bytes");
       const { cfg, rpv } = ArmRmeConfigRpv.decode(item);
       const { hash_algo } = ArmRmeConfigHash.decode(item);
+      if (cfg === ARM_RME_CONFIG_PMU) return vm.configRealm(ArmRmeConfigPmu.decode(item));
       return vm.configRealm(cfg === ARM_RME_CONFIG_RPV ? { cfg, rpv } : { cfg, hash_algo });
     }
     case KVM_CAP_ARM_RME_SUB.CREATE_REALM:

@@ -82,6 +82,7 @@ export function capability(kernel: Kernel, cap: number): number {
     case KVM_CAP.READONLY_MEM:
     case KVM_CAP.ARM_PSCI:
     case KVM_CAP.ARM_PSCI_0_2:
+    case KVM_CAP.ARM_PMU_V3:
     case KVM_CAP.DEVICE_CTRL:
     case KVM_CAP.ENABLE_CAP_VM:
     case KVM_CAP.CHECK_EXTENSION_VM:

@@ -2,6 +2,9 @@
 import {
   KVM_ARM_TARGET_GENERIC_V8,
   KVM_ARM_VCPU,
+  KVM_ARM_VCPU_PMU_V3_CTRL,
+  KVM_ARM_VCPU_PMU_V3_INIT,
+  KVM_ARM_VCPU_PMU_V3_IRQ,
   KVM_ARM_VCPU_TIMER_CTRL,
   KVM_ARM_VCPU_TIMER_IRQ_PTIMER,
   KVM_ARM_VCPU_TIMER_IRQ_VTIMER,
@@ -17,7 +20,8 @@ import { getOneReg, setOneReg } from "./one-reg.js";
 import type { ProcessCore } from "./process.js";
 import { VmHandle } from "./vm-handle.js";
 
-const FEATURES_KNOWN = (1 << KVM_ARM_VCPU.POWER_OFF) | (1 << KVM_ARM_VCPU.PSCI_0_2) | (1 << KVM_ARM_VCPU.REC);
+const FEATURES_KNOWN =
+  (1 << KVM_ARM_VCPU.POWER_OFF) | (1 << KVM_ARM_VCPU.PSCI_0_2) | (1 << KVM_ARM_VCPU.PMU_V3) | (1 << KVM_ARM_VCPU.REC);
 
 export class VcpuHandle implements Vcpu {
   readonly core: VcpuCore;
@@ -56,6 +60,9 @@ export class VcpuHandle implements Vcpu {
     }
     const wantsRec = ((features >> KVM_ARM_VCPU.REC) & 1) === 1;
     if (wantsRec !== (core.vm.realm !== undefined)) return kvmError("EINVAL", "REC is for the vCPUs of realms");
+    const wantsPmu = ((features >> KVM_ARM_VCPU.PMU_V3) & 1) === 1;
+    if (wantsRec && wantsPmu !== (core.vm.realm?.pmuCounters !== undefined))
+      return kvmError("EINVAL", "the vCPUs of a realm have a PMU if it has");
     if (wantsRec && ((features >> KVM_ARM_VCPU.PSCI_0_2) & 1) === 0) return kvmError("EINVAL", "REC needs PSCI_0_2");
     if (core.features !== undefined && core.features !== features)
       return kvmError("EINVAL", "other features than before");
@@ -129,6 +136,7 @@ export class VcpuHandle implements Vcpu {
 
   setDeviceAttr(group: number, attr: bigint, value: Uint8Array): KvmResult {
     if (this.#refused) return this.#refused;
+    if (group === KVM_ARM_VCPU_PMU_V3_CTRL && this.core.hasPmu) return this.#setPmu(attr, value);
     if (group !== KVM_ARM_VCPU_TIMER_CTRL) return kvmError("ENXIO", "unknown attribute group");
     if (value.length !== 4) return kvmError("EFAULT", "the interrupt is 4 bytes");
     const intid = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
@@ -138,6 +146,19 @@ export class VcpuHandle implements Vcpu {
     if (attr === KVM_ARM_VCPU_TIMER_IRQ_VTIMER) vm.timerIntids.virtual = intid;
     else if (attr === KVM_ARM_VCPU_TIMER_IRQ_PTIMER) vm.timerIntids.physical = intid;
     else return kvmError("ENXIO", "unknown timer");
+    return undefined;
+  }
+
+  /** KVM_ARM_VCPU_PMU_V3_CTRL: the interrupt, the same on all vCPUs, then INIT. */
+  #setPmu(attr: bigint, value: Uint8Array): KvmResult {
+    const { vm } = this.core;
+    if (vm.hasRun) return kvmError("EBUSY", "a vCPU has run");
+    if (attr === KVM_ARM_VCPU_PMU_V3_INIT) return undefined;
+    if (attr !== KVM_ARM_VCPU_PMU_V3_IRQ) return kvmError("ENXIO", "unknown attribute of the PMU");
+    if (value.length !== 4) return kvmError("EFAULT", "the interrupt is 4 bytes");
+    const intid = new DataView(value.buffer, value.byteOffset).getUint32(0, true);
+    if (intid < 16 || intid > 31) return kvmError("EINVAL", `${intid} is not a PPI`);
+    vm.pmuIntid = intid;
     return undefined;
   }
 

@@ -53,6 +53,8 @@ export class VmCore {
   readonly privatePages = new PageSet();
   readonly sharedMapped = new PageSet();
   readonly vcpus: VcpuCore[] = [];
+  /** INTID of the PMU's overflow interrupt, for vCPUs that have a PMU. */
+  pmuIntid: number = PPI.PMU;
   readonly timerIntids: TimerIntids = { virtual: PPI.EL1_VIRTUAL_TIMER, physical: PPI.EL1_PHYSICAL_TIMER };
   vgic: Vgic | undefined = undefined;
   /** Descriptor of a device was made for the realm. */

@@ -6,6 +6,7 @@
  */
 import {
   ARM_RME_CONFIG_HASH_ALGO,
+  ARM_RME_CONFIG_PMU,
   ARM_RME_CONFIG_RPV,
   ARM_RME_POPULATE_FLAGS_MEASURE,
   KVM_ARM_TARGET_GENERIC_V8,
@@ -229,6 +230,14 @@ export class VmHandle implements Vm {
       const field = [HASH_SHA_256, HASH_SHA_512][config.hash_algo];
       if (!field || field.get(this.core.kernel.features0) === 0n) return kvmError("EINVAL", "hash algorithm");
       realm.hashAlgo = config.hash_algo;
+      return undefined;
+    }
+    if (config.cfg === ARM_RME_CONFIG_PMU && config.num_pmu_cntrs !== undefined) {
+      const { PMU_EN, PMU_NUM_CTRS } = RMI_FEATURE_REGISTER_0;
+      const { features0 } = this.core.kernel;
+      if (PMU_EN.get(features0) === 0n || BigInt(config.num_pmu_cntrs) > PMU_NUM_CTRS.get(features0))
+        return kvmError("EINVAL", `${config.num_pmu_cntrs} event counters`);
+      realm.pmuCounters = config.num_pmu_cntrs;
       return undefined;
     }
     return kvmError("EINVAL", "configuration item");

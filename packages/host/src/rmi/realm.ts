@@ -5,7 +5,7 @@
  * Every page that a realm takes is booked: `realm` for RD, RTT, REC and REC_AUX granules, `guestMemfd` for DATA. A page
  * goes back to the allocator only after a successful RMI_GRANULE_UNDELEGATE; otherwise it is leaked.
  *
- * @spec Linux CCA host series v9, "use of RMI": partial: no block mappings (RMI_RTT_FOLD), no SVE, PMU and LPA2
+ * @spec Linux CCA host series v9, "use of RMI": partial: no block mappings (RMI_RTT_FOLD), no SVE and LPA2
  *   parameters
  */
 import {
@@ -16,6 +16,7 @@ import {
   RMI_DATA_FLAGS,
   RMI_FEATURE_REGISTER_0,
   RMI_NS_DESC,
+  RMI_REALM_FLAGS,
   RMI_REC_CREATE_FLAGS,
   RmiRealmParams,
   RmiRecParams,
@@ -64,6 +65,7 @@ export interface RealmSnapshot {
   readonly vmid: number;
   readonly auxCount: number;
   readonly hashAlgo: number;
+  readonly pmuCounters: number | null;
   readonly rpv: readonly number[];
 }
 
@@ -75,6 +77,8 @@ export class Realm {
   readonly #env: RealmEnvironment;
   state: RealmState = "none";
   hashAlgo = 0;
+  /** Event counters of its PMU; undefined: it has none. */
+  pmuCounters: number | undefined = undefined;
   rpv = new Uint8Array(64);
   /** Page frame numbers; valid from CREATE_REALM on. */
   rd = 0;
@@ -178,6 +182,7 @@ export class Realm {
       s2sz: this.ipaBits,
       num_bps: Number(RMI_FEATURE_REGISTER_0.NUM_BPS.get(features0)),
       num_wps: Number(RMI_FEATURE_REGISTER_0.NUM_WPS.get(features0)),
+      ...(this.pmuCounters === undefined ? {} : { flags: RMI_REALM_FLAGS.PMU.of(1), pmu_num_ctrs: this.pmuCounters }),
       hash_algo: this.hashAlgo,
       rpv: this.rpv,
       vmid,
@@ -447,6 +452,7 @@ export class Realm {
       vmid: this.#vmid,
       auxCount: this.auxCount,
       hashAlgo: this.hashAlgo,
+      pmuCounters: this.pmuCounters ?? null,
       rpv: [...this.rpv],
     };
   }
@@ -459,6 +465,7 @@ export class Realm {
     this.#vmid = data.vmid;
     this.auxCount = data.auxCount;
     this.hashAlgo = data.hashAlgo;
+    this.pmuCounters = data.pmuCounters ?? undefined;
     this.rpv = Uint8Array.from(data.rpv);
   }
 }

@@ -6,7 +6,7 @@
  * waits; general registers are saved at each exit, because the Host's own SMCs use them.
  */
 import { EC, HCR_EL2, ICH_HCR_EL2, ISS_ABORT, ipaOfHpfar, KVM_EXIT, PPI, VTCR_EL2, VTTBR_EL2 } from "@realmbox/abi";
-import { R } from "@realmbox/machine";
+import { isPmuInterrupting, PMU_COUNTERS, R } from "@realmbox/machine";
 import type { Kernel } from "../kernel.js";
 import { type MemorySlot, sharedIndex } from "../memory/slots.js";
 import type { PeContext } from "../pe-context.js";
@@ -14,7 +14,7 @@ import { injectExternalAbort, injectUndefined } from "./inject.js";
 import { type Handled, Outcome } from "./outcome.js";
 import { smcccCall } from "./smccc.js";
 import { emulateSysreg } from "./sysreg-traps.js";
-import { isAsserted, updateTimerLines } from "./timers.js";
+import { isAsserted, updatePmuLine, updateTimerLines } from "./timers.js";
 import { Completion, type VcpuCore } from "./vcpu.js";
 
 /** HCR_EL2 while the Host itself runs: AArch64 EL1, physical interrupts to EL2. */
@@ -42,6 +42,8 @@ const HCR_VSE = HCR_EL2.VSE.mask;
 const CPTR_GUEST = 0x4010_33ffn;
 /** MDCR_EL2: TPMCR 5, TPM 6, TDA 9, TDOSA 10, TDRA 11, TPMS 14, TTRF 19. */
 const MDCR_GUEST = 0x8_4e60n;
+/** With a PMU: not TPMCR and TPM; HPMD 17 and HCCD 23, so that nothing counts while the Host runs; HPMN. */
+const MDCR_GUEST_PMU = (MDCR_GUEST & ~0x60n) | (1n << 17n) | (1n << 23n) | BigInt(PMU_COUNTERS);
 /** CNTHCTL_EL2 with E2H = 0: EL1 may use the physical counter and timer. */
 const CNTHCTL_GUEST = 0x3n;
 const EN = ICH_HCR_EL2.EN.mask;
@@ -77,7 +79,8 @@ export function loadVcpu(kernel: Kernel, c: PeContext, vcpu: VcpuCore): void {
   r[R.VTCR_EL2] = vtcrOf(vm.ipaBits, vm.stage2!.startLevel);
   r[R.VMPIDR_EL2] = vcpu.mpidr;
   r[R.CPTR_EL2] = CPTR_GUEST;
-  r[R.MDCR_EL2] = MDCR_GUEST;
+  if (vcpu.hasPmu) c.pmu.set(vcpu.pmu);
+  r[R.MDCR_EL2] = vcpu.hasPmu ? MDCR_GUEST_PMU : MDCR_GUEST;
   r[R.CNTHCTL_EL2] = CNTHCTL_GUEST;
   r[R.CNTVOFF_EL2] = BigInt(vm.counterOffset);
   vcpu.listsShown = kernel.peLists; // whatever the list registers hold is somebody else's
@@ -92,6 +95,10 @@ export function putVcpu(c: PeContext): void {
   const { r } = c.pe;
   vcpu.el1.set(c.el1);
   vcpu.fp.set(c.fp);
+  if (vcpu.hasPmu) {
+    vcpu.pmu.set(c.pmu);
+    c.pmu.fill(0n);
+  }
   vcpu.pc = r[R.ELR_EL2]!;
   vcpu.pstate = r[R.SPSR_EL2]!;
   vcpu.vmcr = Number(r[R.ICH_VMCR_EL2]!);
@@ -134,8 +141,9 @@ export function enterNormal(kernel: Kernel, c: PeContext, vcpu: VcpuCore): void 
     const { count } = kernel;
     if (isAsserted(vcpu.cntvCtl, vcpu.cntvCval, count)) masked |= 1 << PPI.EL1_VIRTUAL_TIMER;
     if (isAsserted(vcpu.cntpCtl, vcpu.cntpCval, count)) masked |= 1 << PPI.EL1_PHYSICAL_TIMER;
+    if (vcpu.pmuAsserted) masked |= 1 << PPI.PMU;
   } else {
-    masked = (1 << PPI.EL1_VIRTUAL_TIMER) | (1 << PPI.EL1_PHYSICAL_TIMER);
+    masked = (1 << PPI.EL1_VIRTUAL_TIMER) | (1 << PPI.EL1_PHYSICAL_TIMER) | (1 << PPI.PMU);
   }
   kernel.maskPpis(c, masked);
 }
@@ -213,6 +221,7 @@ function takeInterruptState(kernel: Kernel, c: PeContext, vcpu: VcpuCore): void 
   }
   r[R.ICH_HCR_EL2] = 0n;
   updateTimerLines(vcpu, kernel.count);
+  if (vcpu.hasPmu) updatePmuLine(vcpu, isPmuInterrupting(c.words));
 }
 
 function exitAbort(kernel: Kernel, vcpu: VcpuCore, r: BigUint64Array, esr: number): Handled {

@@ -30,7 +30,7 @@ import type { Rec } from "../rmi/realm.js";
 import { type Handled, Outcome } from "./outcome.js";
 import { smcccCall } from "./smccc.js";
 import { writeGicRegister } from "./sysreg-traps.js";
-import { updateTimerLines } from "./timers.js";
+import { updatePmuLine, updateTimerLines } from "./timers.js";
 import { Completion, type VcpuCore } from "./vcpu.js";
 
 /** Word offsets of RmiRecRun. */
@@ -52,6 +52,7 @@ const EXIT = {
   RIPAS_TOP: 0xd08 / 4,
   RIPAS_VALUE: 0xd10 / 4,
   IMM: 0xe00 / 4,
+  PMU_OVF_STATUS: 0xf00 / 4,
 } as const;
 const FLAG = {
   EMUL_MMIO: Number(RMI_REC_ENTER_FLAGS.EMUL_MMIO.mask),
@@ -224,6 +225,7 @@ function takeInterruptState(kernel: Kernel, vcpu: VcpuCore, words: Uint32Array):
     lists.fold(distributor, vcpu.index, eoiCount);
   }
   updateTimerLines(vcpu, kernel.count);
+  if (vcpu.hasPmu) updatePmuLine(vcpu, (words[EXIT.PMU_OVF_STATUS]! & 1) !== 0);
 }
 
 function entryRefused(vcpu: VcpuCore, x0: bigint): Outcome {

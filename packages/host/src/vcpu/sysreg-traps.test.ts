@@ -1,7 +1,7 @@
 import { sysregIss } from "@realmbox/abi";
 import { Distributor, GROUPS, KVM_VGIC } from "@realmbox/machine";
 import { describe, expect, test } from "vitest";
-import { GUEST_ID_REGISTERS } from "./id-registers.js";
+import { guestIdRegister } from "./id-registers.js";
 import { emulateSysreg } from "./sysreg-traps.js";
 import type { VcpuCore } from "./vcpu.js";
 
@@ -37,7 +37,7 @@ describe("ID registers", () => {
     for (let crm = 1; crm <= 7; crm++) {
       for (let op2 = 0; op2 < 8; op2++) {
         const register = sysregIss(3, 0, 0, crm, op2);
-        expect(read(vcpu, register)).toBe(GUEST_ID_REGISTERS.get(register) ?? 0n);
+        expect(read(vcpu, register)).toBe(guestIdRegister(register, false));
         expect(write(vcpu, register, 0n)).toBe(false);
       }
     }
@@ -52,6 +52,20 @@ describe("ID registers", () => {
     expect(read(vcpu, sysregIss(3, 0, 0, 6, 1))).toBe(0n); // ISAR1
     expect(field(read(vcpu, sysregIss(3, 0, 0, 7, 0))!, 28)).toBe(0n); // TGran4
     expect(field(read(vcpu, sysregIss(3, 0, 0, 7, 0))!, 24)).toBe(0xfn); // TGran64
+  });
+
+  test("a vCPU that was asked to have a PMU sees PMUv3p7", () => {
+    const dfr0 = sysregIss(3, 0, 0, 5, 0);
+    const before = read(vcpuWith(), dfr0)!;
+    expect(read({ ...vcpuWith(), hasPmu: true } as VcpuCore, dfr0)).toBe(before | (7n << 8n));
+  });
+
+  test("PMU registers trap in a VM without PMU, and are UNDEFINED", () => {
+    const vcpu = vcpuWith();
+    for (const register of [sysregIss(3, 3, 9, 12, 0), sysregIss(3, 3, 9, 13, 0), sysregIss(3, 0, 9, 14, 1)]) {
+      expect(read(vcpu, register)).toBeUndefined();
+      expect(write(vcpu, register, 0n)).toBe(false);
+    }
   });
 
   test("a read into XZR is discarded", () => {

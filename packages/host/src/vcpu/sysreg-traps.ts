@@ -5,7 +5,7 @@
  */
 import { ISS_SYSREG, ISS_SYSREG_ID_MASK, sysregIss } from "@realmbox/abi";
 import { debugSlot, debugValue, GROUPS, Group, R } from "@realmbox/machine";
-import { GUEST_ID_REGISTERS } from "./id-registers.js";
+import { guestIdRegister } from "./id-registers.js";
 import type { VcpuCore } from "./vcpu.js";
 
 const field = (iss: number, { hi, lo }: { hi: number; lo: number }): number => (iss >> lo) & ((1 << (hi - lo + 1)) - 1);
@@ -79,7 +79,7 @@ export function emulateSysreg(vcpu: VcpuCore, iss: number): boolean {
 }
 
 function readSysreg(vcpu: VcpuCore, register: number): bigint | undefined {
-  if (isIdRegister(register)) return GUEST_ID_REGISTERS.get(register) ?? 0n;
+  if (isIdRegister(register)) return guestIdRegister(register, vcpu.hasPmu);
   const watch = watchSlot(register);
   if (watch !== undefined) return vcpu.debug[watch - GROUPS.DEBUG.first]!;
   if (RAZ_WI.has(register)) return 0n;

@@ -22,6 +22,12 @@ export function updateTimerLines(vcpu: VcpuCore, count: number): void {
   distributor.setPpi(index, timerIntids.physical, isAsserted(vcpu.cntpCtl, vcpu.cntpCval, count));
 }
 
+/** Gives the level of the PMU's overflow interrupt to the VGIC: what the last exit said, and never without an exit. */
+export function updatePmuLine(vcpu: VcpuCore, asserted: boolean): void {
+  vcpu.pmuAsserted = asserted;
+  vcpu.vm.vgic?.distributor?.setPpi(vcpu.index, vcpu.vm.pmuIntid, asserted);
+}
+
 /** The next count at which a timer of a vCPU that does not run will assert its interrupt; Infinity: never. */
 export function nextTimerCount(vcpu: VcpuCore, count: number): number {
   let next = Infinity;

@@ -7,7 +7,7 @@
  * - `loadedOn` names the PE that holds the EL1 registers of a normal VM's vCPU; the arrays here are stale meanwhile.
  * - A thread is in the run queue of its home PE exactly while it is READY.
  */
-import { mpidrOfIndex, SPSR_EL1H_MASKED } from "@realmbox/abi";
+import { KVM_ARM_VCPU, mpidrOfIndex, SPSR_EL1H_MASKED } from "@realmbox/abi";
 import { GROUPS, MDSCR_MDE, R } from "@realmbox/machine";
 import type { OnExit, Vcpu } from "../kvm/api.js";
 import { RunPage } from "../kvm/run.js";
@@ -67,6 +67,8 @@ export class VcpuCore {
   readonly fp = new BigUint64Array(GROUPS.FP.count);
   /** The DEBUG group. Accesses trap, so this is always what the guest has written; in the PE while MDSCR_EL1.MDE is set. */
   readonly debug = new BigUint64Array(GROUPS.DEBUG.count);
+  /** The PMU group, of a normal VM's vCPU with PMU. */
+  readonly pmu = new BigUint64Array(GROUPS.PMU.count);
   loadedOn: PeContext | undefined = undefined;
 
   // Realm
@@ -97,6 +99,8 @@ export class VcpuCore {
   cntvCval = 0;
   cntpCtl = 0;
   cntpCval = 0;
+  /** The PMU asserted its overflow interrupt at the last exit. */
+  pmuAsserted = false;
 
   // Thread
   state: ThreadState = ThreadState.STOPPED;
@@ -132,6 +136,10 @@ export class VcpuCore {
     return this.features !== undefined && ((this.features >> bit) & 1) === 1;
   }
 
+  get hasPmu(): boolean {
+    return this.hasFeature(KVM_ARM_VCPU.PMU_V3);
+  }
+
   /** MPIDR_EL1 as the guest reads it. */
   get mpidr(): bigint {
     return mpidrOfIndex(this.id);
@@ -146,6 +154,8 @@ export class VcpuCore {
     this.el1[R.SCTLR_EL1 - FIRST] = SCTLR_EL1_RESET;
     this.fp.fill(0n);
     this.debug.fill(0n);
+    this.pmu.fill(0n);
+    this.pmuAsserted = false;
     this.vmcr = 0;
     this.ap0r = 0n;
     this.ap1r = 0n;

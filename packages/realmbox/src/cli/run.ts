@@ -45,6 +45,8 @@ export interface RunFlags {
   readonly virtioTransport?: string;
   readonly kaslrSeed?: string;
   readonly measurementAlgo?: string;
+  readonly pmu?: boolean;
+  readonly pmuCounters?: string;
   readonly realmPv?: string;
   readonly dumpDtb?: string;
   readonly pes?: string;
@@ -63,6 +65,8 @@ export interface RunFlags {
 }
 
 export const CPUS_MAX = 8;
+/** What the architecture has room for. */
+const PMU_COUNTERS_MAX = 31;
 /** What a guest may have of the machine's frames (board `base`), so that the stack's own needs are met. */
 const MEMORY_MAX = 3n << 30n;
 
@@ -116,6 +120,10 @@ export function configOf(
     ...(memory?.base === undefined ? {} : { ramBase: memory.base }),
     ...(flags.kaslrSeed === undefined ? {} : { kaslrSeed: parseInteger("--kaslr-seed", flags.kaslrSeed) }),
     realm: flags.realm ?? false,
+    pmu: flags.pmu ?? false,
+    ...(flags.pmuCounters === undefined
+      ? {}
+      : { pmuCounters: parseCount("--pmu-counters", flags.pmuCounters, { min: 0, max: PMU_COUNTERS_MAX }) }),
     ...(algorithm === undefined ? {} : { measurementAlgorithm: algorithm }),
     ...(flags.realmPv === undefined ? {} : { personalizationValue: new TextEncoder().encode(flags.realmPv) }),
   };

@@ -132,6 +132,14 @@ describe("the plan", () => {
       { mpidr: 2n, pc: 0n, gprs: [0n, ...zeros], runnable: false },
     ]);
   });
+  test("a PMU: the flag, and all event counters unless fewer are asked for", () => {
+    const platform = { numBps: 1, numWps: 1, pmuCounters: 6 };
+    expect(planOf({ ...config, pmu: true }, platform).parameters).toMatchObject({ flags: 4n, pmuNumCtrs: 6 });
+    const some = planOf({ ...config, pmu: true, pmuCounters: 2 }, platform);
+    expect(some.parameters).toMatchObject({ flags: 4n, pmuNumCtrs: 2 });
+    expect(planOf(config, platform).parameters).toMatchObject({ flags: 0n, pmuNumCtrs: 0 });
+  });
+
   test("events: parameters, RIPAS, then data by ascending IPA, then one REC", () => {
     const events = [...rimEvents(planOf(config))];
     const kinds = events.map(({ kind }) => kind);
@@ -178,8 +186,12 @@ describe("the plan", () => {
     const first = plan.populate[0]!.content;
     expect([first[0], first[3], first[4], first[0x800], first[0x801], first[0x1fff]]).toEqual([1, 4, 0, 5, 0, 0]);
   });
-  test("the platform's breakpoints and watchpoints come from RMI feature register 0", () => {
-    expect(realmPlatform((5n << 14n) | (3n << 20n) | 48n)).toEqual({ numBps: 5, numWps: 3 });
+  test("the platform's breakpoints, watchpoints and event counters come from RMI feature register 0", () => {
+    expect(realmPlatform((6n << 27n) | (1n << 26n) | (3n << 20n) | (5n << 14n) | 48n)).toEqual({
+      numBps: 5,
+      numWps: 3,
+      pmuCounters: 6,
+    });
   });
 });
 

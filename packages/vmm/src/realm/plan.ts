@@ -15,7 +15,7 @@
  *
  * kvmtool v1 and its eac5 branch declared RIPAS image by image; their RIMs differ for the same files.
  */
-import { GRANULE_SIZE, type HashAlgorithm, RMI_FEATURE_REGISTER_0, rttEntrySize } from "@realmbox/abi";
+import { GRANULE_SIZE, type HashAlgorithm, RMI_FEATURE_REGISTER_0, RMI_REALM_FLAGS, rttEntrySize } from "@realmbox/abi";
 import type { MachineContent } from "../config.js";
 import { mpidrOfCpu } from "../fdt/machine-tree.js";
 import { alignDown, alignUp } from "../memory-map.js";
@@ -25,16 +25,19 @@ export interface RealmPlatform {
   /** Breakpoints and watchpoints, minus one. The Host gives a realm all that the RMM offers. */
   readonly numBps: number;
   readonly numWps: number;
+  /** Event counters of the PMU, if it has one. */
+  readonly pmuCounters?: number;
 }
 
 /** The platform of an RMM whose RMI feature register 0 is known. */
 export const realmPlatform = (features0: bigint): RealmPlatform => ({
   numBps: Number(RMI_FEATURE_REGISTER_0.NUM_BPS.get(features0)),
   numWps: Number(RMI_FEATURE_REGISTER_0.NUM_WPS.get(features0)),
+  pmuCounters: Number(RMI_FEATURE_REGISTER_0.PMU_NUM_CTRS.get(features0)),
 });
 
 /** The measured parameters of REALM_CREATE. */
-export interface RealmParameters extends RealmPlatform {
+export interface RealmParameters extends Omit<RealmPlatform, "pmuCounters"> {
   readonly hashAlgorithm: HashAlgorithm;
   /** RmiRealmFlags. */
   readonly flags: bigint;
@@ -76,12 +79,12 @@ export function planRealm(content: MachineContent, platform: RealmPlatform): Rea
   return {
     parameters: {
       hashAlgorithm: content.measurementAlgorithm === "sha512" ? "sha-512" : "sha-256",
-      flags: 0n, // no LPA2, no SVE, no PMU
+      flags: content.pmu ? RMI_REALM_FLAGS.PMU.of(1) : 0n, // no LPA2, no SVE
       s2sz: content.ipaBits,
       sveVl: 0,
       numBps: platform.numBps,
       numWps: platform.numWps,
-      pmuNumCtrs: 0,
+      pmuNumCtrs: content.pmu ? (content.pmuCounters ?? platform.pmuCounters ?? 0) : 0,
     },
     rpv: content.personalizationValue,
     ripas: { base: ram.base, top: ram.base + ram.size },
