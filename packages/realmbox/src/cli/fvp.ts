@@ -38,6 +38,8 @@ import { EXIT, UsageError } from "./usage.js";
 export interface FvpFlags {
   readonly ns?: string;
   readonly rmm?: string;
+  readonly secure?: string;
+  readonly secureEl?: string;
   readonly hwConfig?: string;
   readonly flash0?: string;
   readonly flash1?: string;
@@ -170,12 +172,15 @@ export async function fvpCommand(flags: FvpFlags): Promise<number> {
   const suite = flags.suite === undefined ? undefined : parseChoice("--suite", flags.suite, SUITES);
   const ns = readPlacedImage("option '--ns'", flags.ns);
   const rmm = flags.rmm === undefined ? undefined : readImage("option '--rmm'", flags.rmm);
+  const secure = flags.secure === undefined ? undefined : readPlacedImage("option '--secure'", flags.secure);
+  const secureEl = parseChoice("--secure-el", flags.secureEl ?? "1", ["1", "2"]) === "1" ? 1 : 2;
   const hwConfig = fileOf("option '--hw-config'", flags.hwConfig);
   const flash = [fileOf("option '--flash0'", flags.flash0), fileOf("option '--flash1'", flags.flash1)] as const;
   const resetsMax = countOf("--max-resets", flags.maxResets, 1_000_000, 0);
   const options = {
     ns,
     ...(rmm === undefined ? {} : { rmm }),
+    ...(secure === undefined ? {} : { secure: { ...secure, el: secureEl as 1 | 2 } }),
     ...(hwConfig === undefined ? {} : { hwConfig }),
     flash,
     dram2: flags.dram2 ?? false,

@@ -30,8 +30,8 @@ export interface FvpImage {
   readonly size: number;
   /** Hexadecimal. */
   readonly sha256: string;
-  /** Where it lies, hexadecimal; null when it has a slot of its own. */
-  readonly address: string | null;
+  /** Where it lies, hexadecimal. */
+  readonly address: string;
 }
 
 export interface FvpReport {

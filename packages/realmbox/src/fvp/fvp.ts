@@ -40,6 +40,11 @@ export interface FvpOptions {
   readonly ns: FvpImageSource & { readonly address?: bigint };
   /** An RMM for R-EL2 in place of realmbox's own: a position-independent binary with TF-A's RMM boot interface. */
   readonly rmm?: FvpImageSource;
+  /**
+   * A program of the Secure world; default address 0x0600_0000. `el`: where it is entered, default S-EL1; with 2 there is a
+   * Secure EL2. Without a program there is no Secure world, and FF-A is not answered.
+   */
+  readonly secure?: FvpImageSource & { readonly address?: bigint; readonly el?: 1 | 2 };
   /** A device tree for the program, at 0x8200_0000; X1 points at it. */
   readonly hwConfig?: FvpImageSource;
   /** Contents of the NOR flashes at 0x0800_0000 and 0x0C00_0000, from their first byte on; the rest is erased. */
@@ -69,7 +74,7 @@ export interface FvpOptions {
 }
 
 /** What can be wrong about what the user gives. */
-export type FvpImageOptions = Pick<FvpOptions, "ns" | "rmm" | "hwConfig" | "flash" | "pes" | "dram2">;
+export type FvpImageOptions = Pick<FvpOptions, "ns" | "rmm" | "secure" | "hwConfig" | "flash" | "pes" | "dram2">;
 
 export interface FvpRunOptions {
   /** Clock counts after which the run ends. */
@@ -103,12 +108,21 @@ const V2M_SHUTDOWN = "V2M shutdown";
 /** Why these options cannot be run, as a sentence for the user; undefined: they can. */
 export function fvpProblem(options: FvpImageOptions): string | undefined {
   const board = boardOf(options);
-  const { ns, rmm, hwConfig, flash = [] } = options;
-  for (const [what, image] of Object.entries({ "NS image": ns, RMM: rmm, HW_CONFIG: hwConfig })) {
+  const { ns, rmm, secure, hwConfig, flash = [] } = options;
+  for (const [what, image] of Object.entries({
+    "NS image": ns,
+    RMM: rmm,
+    "Secure image": secure,
+    HW_CONFIG: hwConfig,
+  })) {
     if (image !== undefined && image.bytes.length === 0) return `${what} '${image.name}' is empty`;
   }
   const address = ns.address ?? FVP_IMAGES.NS;
-  if (address % 4096n !== 0n) return `NS image '${ns.name}': address ${hex(address)} is not a multiple of 4 KiB`;
+  for (const [what, image] of Object.entries({ "NS image": ns, "Secure image": secure })) {
+    if (image?.address !== undefined && image.address % 4096n !== 0n) {
+      return `${what} '${image.name}': address ${hex(image.address)} is not a multiple of 4 KiB`;
+    }
+  }
   for (const [n, contents] of flash.entries()) {
     const size = board.devices?.find((row) => row.kind === "nor-flash" && row.name === `flash${n}`);
     if (contents !== undefined && size?.kind === "nor-flash" && contents.bytes.length > size.size) {
@@ -154,7 +168,7 @@ export class Fvp {
     this.machine = machine;
     if (trace) machine.trace.subscribe(trace.categories, trace.listener);
 
-    const { host, rmm, configs } = imagesOf(options);
+    const { rmm, ...images } = imagesOf(options);
     const native =
       rmm === undefined
         ? createRmm({ crypto, board, trace: machine.trace, image: identityOf("rmm"), pauth: true })
@@ -169,8 +183,7 @@ export class Fvp {
         seed: seedBytes(seed),
         image: identityOf("monitor"),
         rmm: rmmImage,
-        host,
-        configs,
+        ...images,
       }),
     );
 
@@ -219,16 +232,20 @@ export class Fvp {
 
   /** The report of what has run so far; `end` is what the last run returned. */
   report(end: FvpEnd): FvpReport {
-    const { crypto, ns, rmm, seed = 0n, dram2 = false } = this.#options;
+    const { crypto, ns, rmm, secure, seed = 0n, dram2 = false } = this.#options;
     const { machine } = this;
-    const image = ({ name, bytes }: FvpImageSource, address: bigint | null): FvpImage => ({
+    const image = ({ name, bytes }: FvpImageSource, address: bigint): FvpImage => ({
       name,
       size: bytes.length,
       sha256: toHex(crypto.hash("sha-256", bytes)),
-      address: address === null ? null : hex(address),
+      address: hex(address),
     });
     return makeFvpReport({
-      images: { ns: image(ns, ns.address ?? FVP_IMAGES.NS), rmm: rmm ? image(rmm, null) : null, secure: null },
+      images: {
+        ns: image(ns, ns.address ?? FVP_IMAGES.NS),
+        rmm: rmm ? image(rmm, FVP_IMAGES.RMM) : null,
+        secure: secure ? image(secure, secure.address ?? FVP_IMAGES.SECURE) : null,
+      },
       board: { name: machine.board.name, pes: machine.board.peCount, dram2 },
       seed,
       end,
@@ -366,17 +383,22 @@ const hex = (value: bigint): string => `0x${value.toString(16)}`;
 const boardOf = ({ pes, dram2 }: Pick<FvpOptions, "pes" | "dram2">) =>
   fvpBoard({ peCount: pes ?? FVP_PES, secondBank: dram2 ?? false });
 
-function imagesOf({ ns, rmm, hwConfig }: Pick<FvpOptions, "ns" | "rmm" | "hwConfig">) {
+function imagesOf({ ns, rmm, secure, hwConfig }: FvpImageOptions) {
   const configs: ConfigBlob[] =
     hwConfig === undefined ? [] : [{ name: "HW_CONFIG", data: hwConfig.bytes, loadAt: FVP_IMAGES.HW_CONFIG }];
   return {
     host: { kind: "binary" as const, image: ns.bytes, loadAt: ns.address ?? FVP_IMAGES.NS },
     ...(rmm === undefined ? {} : { rmm: { kind: "binary" as const, image: rmm.bytes } }),
+    ...(secure === undefined
+      ? {}
+      : {
+          secure: { image: secure.bytes, loadAt: secure.address ?? FVP_IMAGES.SECURE, el: secure.el ?? (1 as const) },
+        }),
     configs,
   };
 }
 
-function problemText(problem: ImageProblem, { ns, rmm, dram2 }: Pick<FvpOptions, "ns" | "rmm" | "dram2">): string {
+function problemText(problem: ImageProblem, { ns, rmm, secure, dram2 }: FvpImageOptions): string {
   switch (problem.kind) {
     case "rmm-too-large":
       return `RMM '${rmm?.name}' has ${problem.size} bytes; there is room for ${problem.sizeMax}`;
@@ -385,8 +407,10 @@ function problemText(problem: ImageProblem, { ns, rmm, dram2 }: Pick<FvpOptions,
       const banks = `0x80000000 to 0xfbffffff${dram2 ? " and 0x880000000 to 0x8ffffffff" : ""}`;
       return `${what}: ${problem.size} bytes at ${hex(problem.loadAt)} do not lie in Non-secure DRAM, ${banks}`;
     }
-    case "not-in-secure-memory":
-      return `Secure image: ${problem.size} bytes at ${hex(problem.loadAt)} do not lie in Secure memory, 0x6000000 to 0x7ffffff`;
+    case "not-in-secure-memory": {
+      const memory = "0x6000000 to 0x7ffffff and 0xfc000000 to 0xfdbfffff";
+      return `Secure image '${secure?.name}': ${problem.size} bytes at ${hex(problem.loadAt)} do not lie in Secure memory, ${memory}`;
+    }
     case "too-many-configs":
       return `more than ${problem.countMax} configurations`;
   }
