@@ -6,7 +6,9 @@ import { TRACE_CATEGORIES } from "@realmbox/abi";
 import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
 import { VERSION } from "./build-info.js";
+import { type ConformFlags, conformCommand } from "./cli/conform.js";
 import { refuseForeignOptions } from "./cli/foreign-options.js";
+import { type FuzzFlags, fuzzCommand } from "./cli/fuzz.js";
 import { type FvpFlags, fvpCommand } from "./cli/fvp.js";
 import { imagesCommand } from "./cli/images-command.js";
 import { measureCommand, type RunFlags, runCommand, type TokenFlags, tokenCommand, writeAll } from "./cli/run.js";
@@ -198,6 +200,8 @@ A file or a pipe is read when the guest waits for input; at its end the guest ge
     )
     .option("--ns <image[@address]>", "the image at NS-EL2, a file or 'el2', realmbox's own tests; at 0x88000000")
     .option("--rmm <file>", "an RMM for R-EL2 in place of realmbox's own")
+    .option("--secure <image[@address]>", "an image of the Secure world, at 0x06000000")
+    .option("--secure-el <n>", "where the Secure image is entered: 1 (S-EL1) or 2 (S-EL2) (default: 1)")
     .option("--hw-config <file>", "a device tree for the image, at 0x82000000")
     .option("--flash0 <file>", "contents of the NOR flash at 0x08000000")
     .option("--flash1 <file>", "contents of the NOR flash at 0x0c000000")
@@ -245,6 +249,41 @@ image ended or hung before its suite did.`,
     exitCode = code;
   }, examples);
   root.addCommand(images);
+
+  root
+    .command("conform")
+    .description("check the RMM against its specification: exit code 0 all cases passed, 1 some failed")
+    .option(
+      "--filter <text>",
+      "only cases whose id contains the text, such as RMI_DATA_CREATE/order; repeatable",
+      collect,
+    )
+    .option("--coverage", "tell of each failure condition which cases exercise it, and whether deleting it is noticed")
+    .option("--rmm <file>", "an RMM for R-EL2 in place of realmbox's own; conditions are then judged by status alone")
+    .option("--junit <file>", "write the results to a file, as JUnit XML")
+    .option("--json", "print the results as one JSON document")
+    .addHelpText("after", examples("conform --filter RMI_VERSION", "conform --filter RMI_GRANULE --coverage --json"))
+    .action((flags: ConformFlags) => {
+      exitCode = conformCommand(flags);
+    });
+
+  root
+    .command("fuzz")
+    .description("hostile software against the RMM: exit code 0 nothing found, 1 an invariant is broken")
+    .argument("<side>", "who is hostile: host, realm, or both together")
+    .option("--calls <n>", "calls to make (default: 100000; without limit with --time)", "")
+    .addOption(new Option("--seed <n>", "what all calls follow from: equal seeds, equal runs").default("0", "0"))
+    .addOption(
+      new Option("--pes <n>", "the machine's CPUs (PEs), 1 to 4, which interleave by the seed").default("2", "2"),
+    )
+    .option("--time <seconds>", "make no more calls after this time")
+    .option("--out <file>", "where the script of a failure goes (default: fuzz-SIDE-SEED.script)")
+    .option("--script <file>", "replay a script instead, and look at everything after each call")
+    .option("--json", "print the report as one JSON document")
+    .addHelpText("after", examples("fuzz host --calls 1000000 --seed 7", "fuzz both --script fuzz-both-7.script"))
+    .action((side: string, flags: FuzzFlags) => {
+      exitCode = fuzzCommand(side, flags);
+    });
 
   root
     .command("version")
