@@ -32,7 +32,7 @@ const GUESTS = dirname(fileURLToPath(import.meta.url));
 const PREBUILT = join(GUESTS, "prebuilt");
 /** Programs for Arm's FVP Base platform, which bring their own everything but this. */
 const PREBUILT_FVP = join(GUESTS, "prebuilt-fvp");
-const FVP_PROGRAMS = ["el2"];
+const FVP_PROGRAMS = ["el2", "rmm-probe", "secure"];
 const FVP_SHARED = ["lib/smccc.S", "lib/string.c"];
 const ZIG_VERSION = "0.16.0";
 

@@ -3,6 +3,7 @@ import { FVP_IMAGES, type FvpOptions, fvpBoard, generateInterpreter, Machine } f
 import { type Assembler, assemble } from "../../machine/test-support/assembler.js";
 import { createRmm } from "../../rmm/src/index.js";
 import { crypto, SEED } from "./harness.oracle.js";
+import type { SecureImage } from "./images.js";
 import { createMonitor } from "./monitor.js";
 
 export const UART = [0x1c09_0000n, 0x1c0a_0000n, 0x1c0b_0000n, 0x1c0c_0000n] as const;
@@ -20,9 +21,9 @@ let engine: Uint8Array | undefined;
 /** A machine about to boot `program` at 0x8800_0000. */
 export function fvpWith(
   program: (a: Assembler) => void,
-  options: FvpOptions & { readonly hwConfig?: Uint8Array } = {},
+  options: FvpOptions & { readonly hwConfig?: Uint8Array; readonly secure?: SecureImage } = {},
 ): Fvp {
-  const { hwConfig, ...board } = options;
+  const { hwConfig, secure, ...board } = options;
   const machine = new Machine({
     board: fvpBoard({ frameBytes: 32 << 20, ...board }),
     engine: (engine ??= generateInterpreter()),
@@ -34,6 +35,7 @@ export function fvpWith(
     crypto,
     rmm: { kind: "native", image: rmm.image },
     host: { kind: "binary", image: assemble(program), loadAt: FVP_IMAGES.NS },
+    ...(secure ? { secure } : {}),
     configs: hwConfig ? [{ name: "HW_CONFIG", data: hwConfig, loadAt: FVP_IMAGES.HW_CONFIG }] : [],
     seed: SEED,
   });
