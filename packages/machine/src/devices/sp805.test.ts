@@ -38,11 +38,13 @@ test("the first zero raises the interrupt, the second resets the machine", () =>
 });
 
 test("without RESEN nothing but the interrupt happens", () => {
-  const { system, device, write } = watchdog();
+  const { system, device, read, write } = watchdog();
   write(LOAD, 10);
   write(CONTROL, INTEN);
   system.runTo(10_000 * MHZ, device);
   expect(system.events).toEqual([`${10 * MHZ} 32 up`]);
+  // 10 down to 0 is 11 ticks.
+  expect([read(VALUE), device.deadline]).toEqual([10 - ((10_000 - 11) % 11), Number.POSITIVE_INFINITY]);
 });
 
 test("clearing the interrupt reloads the counter", () => {

@@ -61,10 +61,11 @@ export class Sp805 extends RegisterDevice {
     this.#changed();
   }
 
-  /** The next zero. */
+  /** The next zero, when it changes something: one without RESEN does not while the interrupt is raised. */
   get deadline(): number {
-    const { value, since } = this.#state;
-    return this.#runs ? this.#rate.count(since + value) : Number.POSITIVE_INFINITY;
+    const { value, since, raw, control } = this.#state;
+    if (!this.#runs || (raw && (control & CTRL.RESEN) === 0)) return Number.POSITIVE_INFINITY;
+    return this.#rate.count(since + value);
   }
 
   expire(at: number): void {
@@ -146,11 +147,12 @@ export class Sp805 extends RegisterDevice {
   }
 
   get #value(): number {
-    const { value, since } = this.#state;
+    const { value, since, load } = this.#state;
     if (!this.#runs) return value;
     const elapsed = this.#rate.ticks(this.system.now) - since;
     // Before `since` the counter is still at the zero that it reloads from.
-    return elapsed < 0 ? 0 : Math.max(value - elapsed, 0);
+    if (elapsed < 0) return 0;
+    return elapsed <= value ? value - elapsed : load - ((elapsed - value - 1) % (load + 1));
   }
 
   #reload(): void {
