@@ -233,7 +233,7 @@ A file or a pipe is read when the guest waits for input; at its end the guest ge
     .option("-q, --quiet", "print nothing but the console")
     .addHelpText(
       "after",
-      examples("fvp --ns el2", "fvp --ns acs_non_secure.bin --report acs.json --junit acs.xml --timeout 600"),
+      examples("fvp --ns el2", "fvp --ns el2 --report report.json --junit report.xml --timeout 600"),
     )
     .addHelpText(
       "after",

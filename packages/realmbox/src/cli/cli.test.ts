@@ -222,7 +222,7 @@ describe("help", () => {
   });
 
   test("its examples run", async () => {
-    const commands = ["", "run ", "token ", "measure ", "verify "];
+    const commands = ["", "run ", "token ", "measure ", "verify ", "fvp "];
     const helps = await Promise.all(commands.map((command) => output(`${command}--help`)));
     const examples = [...new Set(helps.flatMap((text) => text.match(/(?<=^ {2}realmbox ).*$/gm) ?? []))];
     expect(examples.length).toBeGreaterThan(7);
