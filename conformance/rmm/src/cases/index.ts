@@ -16,6 +16,20 @@ import { rsiCallCases } from "./rsi/calls.js";
 import { hostCallCases } from "./rsi/host-call.js";
 import { ipaStateCases } from "./rsi/ipa-state.js";
 
+export { CASE_KINDS, type CaseKind, type ConformanceCase } from "./case.js";
+export {
+  type Caught,
+  CONDITIONS,
+  type ConditionCoverage,
+  type ConformanceCoverage,
+  coverageOf,
+  type Proof,
+  UNREACHABLE_CONDITIONS,
+  type UnreachableCondition,
+} from "./coverage.js";
+export { PROOF } from "./proof.js";
+export { Benches, type CaseResult, type RunOptions, runCase } from "./run.js";
+
 export const CASES: readonly ConformanceCase[] = [
   ...versionCases,
   ...granuleCases,

@@ -13,10 +13,12 @@ export interface CaseResult {
   readonly citation: string;
   /** Conditions that the case claims. */
   readonly conditions: readonly string[];
+  /** It failed by an error of the RMM's own, or of the machine's. */
+  readonly crashed?: true;
 }
 
 /** What the machines of a run have in common. */
-export type RunOptions = Pick<BenchOptions, "crypto" | "rmm" | "engine">;
+export type RunOptions = Pick<BenchOptions, "crypto" | "rmm" | "engine" | "board">;
 
 /** The machines of a run, made when a case first needs them. */
 export class Benches {
@@ -30,10 +32,24 @@ export class Benches {
   get(kind: MachineKind): Bench {
     let bench = this.made.get(kind);
     if (!bench) {
-      bench = new Bench({ ...this.options, ...machineOptions(kind) });
+      bench = new Bench({ ...this.options, ...this.machineOptions(kind) });
       this.made.set(kind, bench);
     }
     return bench;
+  }
+
+  private machineOptions(kind: MachineKind): Partial<BenchOptions> {
+    const { rmm, board = baseBoard({ peCount: 2, dramSize: 64n << 20n }) } = this.options;
+    switch (kind) {
+      case "default":
+        return { board };
+      case "long-turns":
+        return { board, interleave: 0n, ...(rmm?.kind !== "binary" && { clockMax: 200_000_000 }) };
+      case "large-platform-token":
+        return { board, configs: LARGE_CONFIGS };
+      case "secure-memory":
+        return { board: { ...board, fixed: [...(board.fixed ?? []), SECURE_MEMORY] } };
+    }
   }
 }
 
@@ -44,19 +60,6 @@ const LARGE_CONFIGS = Array.from({ length: 6 }, (_, n) => ({
   name: `CONFIG_${n}_${"X".repeat(430)}`,
   data: Uint8Array.of(n),
 }));
-
-function machineOptions(kind: MachineKind): Partial<BenchOptions> {
-  switch (kind) {
-    case "default":
-      return {};
-    case "long-turns":
-      return { interleave: 0n, clockMax: 200_000_000 };
-    case "large-platform-token":
-      return { configs: LARGE_CONFIGS };
-    case "secure-memory":
-      return { board: { ...baseBoard({ peCount: 2, dramSize: 64n << 20n }), fixed: [SECURE_MEMORY] } };
-  }
-}
 
 /** Runs one case. Whatever the RMM does, also to its own invariants, is the case's result. */
 export function runCase(benches: Benches, testCase: ConformanceCase): CaseResult {
@@ -71,7 +74,8 @@ export function runCase(benches: Benches, testCase: ConformanceCase): CaseResult
     if (missing.length === 0) return { ...about, result: "passed" };
     return { ...about, result: "failed", message: `nothing was refused by ${missing.join(", ")}` };
   } catch (error) {
-    return { ...about, result: "failed", message: messageOf(error) };
+    const crashed = isFinding(error) ? {} : ({ crashed: true } as const);
+    return { ...about, result: "failed", message: messageOf(error), ...crashed };
   }
 }
 
@@ -79,9 +83,10 @@ const returned = ({ refusals }: Bench, id: string): boolean =>
   refusals.some(({ command, condition }) => `${command}/${condition}` === id);
 
 /** Errors by which a case says what the RMM did: the others are the RMM's own, or the machine's. */
-const FINDINGS = ["CheckFailed", "CallRefused", "PlayStopped", "UnexpectedExit", "Error"];
+const FINDINGS: readonly string[] = ["CheckFailed", "CallRefused", "PlayStopped", "UnexpectedExit", "HostError"];
+const isFinding = (error: unknown): boolean => error instanceof Error && FINDINGS.includes(error.name);
 
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return FINDINGS.includes(error.name) ? error.message : `${error.name}: ${error.message}`;
+  return isFinding(error) ? error.message : `${error.name}: ${error.message}`;
 }

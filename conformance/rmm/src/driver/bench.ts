@@ -11,8 +11,8 @@ import { type Script, ScriptedHost, type Task } from "./script.js";
 
 /** What is in slot realm-el2. */
 export type RmmUnderTest =
-  /** This project's own, or another build of it. */
-  | { readonly kind: "native"; readonly create?: typeof createRmm }
+  /** This project's own, or another build of it; `namesConditions` false: what its trace events tell is not looked at. */
+  | { readonly kind: "native"; readonly create?: typeof createRmm; readonly namesConditions?: boolean }
   /** A position-independent binary, entered at its first byte through the RMM boot interface. */
   | { readonly kind: "binary"; readonly image: Uint8Array };
 
@@ -72,7 +72,7 @@ export class Bench {
       interleave: options.interleave ?? 1n,
     });
     this.machine = machine;
-    this.namesConditions = rmm.kind === "native";
+    this.namesConditions = rmm.kind === "native" && rmm.namesConditions !== false;
     this.clockMax = options.clockMax ?? CLOCK_MAX[rmm.kind];
     this.scripts = new ScriptedHost(machine);
     const host = { kind: "native" } as const;

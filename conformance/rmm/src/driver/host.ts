@@ -15,7 +15,7 @@ import {
 import { isFault, type Pe, R, SMC, WFI } from "@realmbox/machine";
 import type { Bench } from "./bench.js";
 import { acknowledgeAll, sendSgi, setUpCpuInterface, setUpDistributor } from "./physical-gic.js";
-import type { Script, Task } from "./script.js";
+import { HostError, type Script, type Task } from "./script.js";
 
 /** X0 to X17 of an SMC's return: what SMCCC 1.2 lets a call change. */
 export type Registers = readonly bigint[];
@@ -71,7 +71,7 @@ export class SharedByPes {
     const step = PAGE * BigInt(align);
     const first = ((this.nextGranule + step - 1n) / step) * step;
     this.nextGranule = first + PAGE * BigInt(count);
-    if (this.nextGranule > this.end) throw new Error("the Host's memory is used up");
+    if (this.nextGranule > this.end) throw new HostError("the Host's memory is used up");
     return first;
   }
 
@@ -116,10 +116,10 @@ export class Host {
     const { r } = this.pe;
     for (let n = 0; n <= PRESERVED.last; n++) r[R.X0 + n] = values[n] ?? (n < 8 ? 0n : pattern(n));
     const event = yield SMC;
-    if (event.kind !== "return") throw new Error(`the SMC 0x${values[0]!.toString(16)} ended with ${event.kind}`);
+    if (event.kind !== "return") throw new HostError(`the SMC 0x${values[0]!.toString(16)} ended with ${event.kind}`);
     for (let n = PRESERVED.first; n <= PRESERVED.last; n++) {
       if (r[R.X0 + n] === pattern(n)) continue;
-      throw new Error(`the SMC 0x${values[0]!.toString(16)} changed X${n} to 0x${r[R.X0 + n]!.toString(16)}`);
+      throw new HostError(`the SMC 0x${values[0]!.toString(16)} changed X${n} to 0x${r[R.X0 + n]!.toString(16)}`);
     }
     return Array.from({ length: RESULTS }, (_, n) => r[R.X0 + n]!);
   }
@@ -162,13 +162,13 @@ export class Host {
   /** Writes Host memory. Throws when the granule protection check, or the memory, refuses. */
   write(pa: bigint, bytes: Uint8Array): void {
     const fault = this.port().copyOut(pa, bytes);
-    if (fault) throw new Error(`a write of the Host to 0x${pa.toString(16)}: ${fault.fault}`);
+    if (fault) throw new HostError(`a write of the Host to 0x${pa.toString(16)}: ${fault.fault}`);
   }
 
   read(pa: bigint, size = GRANULE_SIZE): Uint8Array {
     const bytes = new Uint8Array(size);
     const fault = this.port().copyIn(pa, bytes);
-    if (fault) throw new Error(`a read of the Host from 0x${pa.toString(16)}: ${fault.fault}`);
+    if (fault) throw new HostError(`a read of the Host from 0x${pa.toString(16)}: ${fault.fault}`);
     return bytes;
   }
 
@@ -189,7 +189,7 @@ export class Host {
     const task = this.bench.schedule(pe, (at) => script(new Host(this.shared, at)));
     const entry = board.dram[0]!.base;
     const [x0] = yield* this.smc(PSCI_FID.PSCI_CPU_ON_64, affinityOf(machine.pes[pe]!), entry, 0n);
-    if (x0 !== 0n) throw new Error(`PSCI_CPU_ON of PE ${pe}: ${BigInt.asIntN(64, x0!)}`);
+    if (x0 !== 0n) throw new HostError(`PSCI_CPU_ON of PE ${pe}: ${BigInt.asIntN(64, x0!)}`);
     return task;
   }
 

@@ -12,4 +12,4 @@ export * from "./host.js";
 export * as a64 from "./instructions.js";
 export * from "./realm.js";
 export * from "./rec.js";
-export type { Script, Task } from "./script.js";
+export { HostError, type Script, type Task } from "./script.js";

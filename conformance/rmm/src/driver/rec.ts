@@ -10,7 +10,7 @@ import {
 import type { Host, RmiAnswer } from "./host.js";
 import { CallRefused } from "./host.js";
 import type { Realm } from "./realm.js";
-import type { Script } from "./script.js";
+import { HostError, type Script } from "./script.js";
 
 export type RecEnter = Parameters<typeof RmiRecEnter.encode>[0];
 export type ExitReason = (typeof REC_EXIT_REASON_NAMES)[number];
@@ -76,14 +76,14 @@ export class Rec {
   readExit(host: Host, entered: Uint8Array): RecExit {
     const page = host.read(this.run);
     const changed = entered.findIndex((byte, i) => page[i] !== byte);
-    if (changed >= 0) throw new Error(`RmiRecEnter has changed at 0x${changed.toString(16)}`);
+    if (changed >= 0) throw new HostError(`RmiRecEnter has changed at 0x${changed.toString(16)}`);
     const raw = page.subarray(REC_EXIT_OFFSET);
     const stale = GAPS.findIndex((gap, i) => gap && raw[i] !== 0);
     if (stale >= 0)
-      throw new Error(`RmiRecExit has 0x${raw[stale]!.toString(16)} at 0x${stale.toString(16)}, which MBZ`);
+      throw new HostError(`RmiRecExit has 0x${raw[stale]!.toString(16)} at 0x${stale.toString(16)}, which MBZ`);
     const { exit_reason, ...fields } = RmiRecExit.decode(raw);
     const reason = REASONS[exit_reason];
-    if (reason === undefined) throw new Error(`RmiRecExit.exit_reason ${exit_reason}`);
+    if (reason === undefined) throw new HostError(`RmiRecExit.exit_reason ${exit_reason}`);
     return { ...fields, reason, raw };
   }
 }

@@ -8,6 +8,11 @@ import { type Firmware, type Machine, type Pe, R, type SlotEvent, type SlotExit,
 
 export type Script<Result = void> = Generator<SlotExit, Result, SlotEvent>;
 
+/** What a script finds: a call, a memory access or a structure is not as every rule has it. */
+export class HostError extends Error {
+  override readonly name = "HostError";
+}
+
 /** A script on a PE, and how it ended. */
 export interface Task<Result = unknown> {
   readonly pe: number;
@@ -49,7 +54,7 @@ export class ScriptedHost implements Firmware {
   /** A script for a PE that is off: it begins when PSCI_CPU_ON has brought the PE here. */
   schedule(pe: number, begin: (pe: Pe) => Script<unknown>): Task {
     const before = this.running.get(pe);
-    if (before && !before.done) throw new Error(`PE ${pe} already plays a script`);
+    if (before && !before.done) throw new HostError(`PE ${pe} already plays a script`);
     const task: Running = { pe, done: false, result: undefined, script: undefined, begin };
     this.running.set(pe, task);
     return task;

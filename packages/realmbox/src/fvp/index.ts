@@ -9,7 +9,7 @@ export {
   fvpExitCode,
   fvpReportText,
 } from "./fvp-report.js";
-export { junitXml } from "./junit.js";
+export { type JunitTest, junitDocument, junitXml } from "./junit.js";
 export {
   countTests,
   type PrintedTotals,

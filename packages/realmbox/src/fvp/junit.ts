@@ -32,8 +32,14 @@ const attributes = (values: Readonly<Record<string, string | number | null>>): s
 
 const seconds = (ms: number): string => (ms / 1000).toFixed(3);
 
+/** What the document says of a test. */
+export type JunitTest = Pick<
+  TestResult,
+  "suite" | "name" | "status" | "code" | "reason" | "ms" | "output" | "outputDropped"
+>;
+
 /** The element that says why a test did not pass. */
-function verdict({ status, reason, code }: TestResult): string[] {
+function verdict({ status, reason, code }: JunitTest): string[] {
   const message = reason ?? (code === null ? status : `${status} with code ${code}`);
   switch (status) {
     case "passed":
@@ -49,7 +55,7 @@ function verdict({ status, reason, code }: TestResult): string[] {
   }
 }
 
-function testcase(test: TestResult): string[] {
+function testcase(test: JunitTest): string[] {
   const { suite, name, output, outputDropped } = test;
   const text = [...output, ...(outputDropped > 0 ? [`[${outputDropped} lines more]`] : [])].join("\n");
   return [
@@ -60,7 +66,7 @@ function testcase(test: TestResult): string[] {
   ];
 }
 
-function countsOf(tests: readonly TestResult[]) {
+function countsOf(tests: readonly JunitTest[]) {
   const of = (...statuses: readonly TestResult["status"][]) =>
     tests.filter(({ status }) => statuses.includes(status)).length;
   return {
@@ -77,23 +83,23 @@ function countsOf(tests: readonly TestResult[]) {
  * a server would take the tests so far for all of them.
  */
 export function junitXml(report: FvpReport): string {
-  const bySuite = new Map<string, TestResult[]>();
-  const add = (test: TestResult) => {
-    const tests = bySuite.get(test.suite);
-    if (tests) tests.push(test);
-    else bySuite.set(test.suite, [test]);
-  };
-  for (const test of report.tests) add(test);
+  const tests: JunitTest[] = [...report.tests];
   if (report.exit > 1) {
-    const run: TestResult = {
-      ...{ suite: "fvp", name: "run", status: "error", code: null, reason: report.panic ?? report.end.why, resets: 0 },
-      ...{ instructions: report.counts.instructions.total, machineMs: report.machineMs, ms: 0 },
-      ...{ output: [], outputDropped: 0 },
-    };
-    add(run);
+    const reason = report.panic ?? report.end.why;
+    tests.push({ suite: "fvp", name: "run", status: "error", code: null, reason, ms: 0, output: [], outputDropped: 0 });
+  }
+  return junitDocument(report.suite ?? "fvp", tests);
+}
+
+/** The document of tests, by suite in the order in which they come first. */
+export function junitDocument(name: string, tests: readonly JunitTest[]): string {
+  const bySuite = new Map<string, JunitTest[]>();
+  for (const test of tests) {
+    const others = bySuite.get(test.suite);
+    if (others) others.push(test);
+    else bySuite.set(test.suite, [test]);
   }
   const all = [...bySuite.values()].flat();
-  const name = report.suite ?? "fvp";
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites${attributes({ name, ...countsOf(all) })}>`,

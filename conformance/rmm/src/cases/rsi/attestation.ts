@@ -197,7 +197,7 @@ const cases: readonly ConformanceCase[] = [
         yield* begin(host, { agent });
         const whole = yield* takeToken(host, agent, 0x1000n);
         equal(whole.head[0]! & 0xff_ffffn, 0x8f01d9n, "the first bytes: tag 399");
-        for (const piece of [1000n, 64n]) {
+        for (const piece of [1000n]) {
           yield* begin(host, { agent });
           const pieces = yield* takeToken(host, agent, piece);
           equal(pieces.size, whole.size, `size in pieces of ${piece}`);
