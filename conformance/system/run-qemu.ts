@@ -10,8 +10,8 @@ import { OUTPUT_FILE, type Program } from "./program.js";
 export const CPUS = {
   /** Armv8.2 with VHE, LSE, RAS and 48-bit addresses: closest to ours. */
   "neoverse-n1": "neoverse-n1",
-  /** For what Neoverse N1 has not: FEAT_S2FWB, FEAT_E0PD, Secure EL2. */
-  max: "max,lpa2=off,sve=off,sme=off,pauth=off",
+  /** For what Neoverse N1 has not: FEAT_S2FWB, FEAT_E0PD, FEAT_PAuth, FEAT_HCX, Secure EL2. */
+  max: "max,lpa2=off,sve=off,sme=off,pauth-impdef=on",
 } as const;
 export type Cpu = keyof typeof CPUS;
 

@@ -355,6 +355,16 @@ const registers: ArchitectureCase[] = [
     },
   },
   {
+    name: "MDSCR_EL1.TDCC traps EL0's MDCCSR_EL0",
+    run: (b) => {
+      b.set({ MDSCR_EL1: 1n << 12n });
+      b.executes("EL0", [mrs(2, "MDCCSR_EL0")], { to: "EL1", esr: 0x6220_c043n, elr: BigInt(CODE) });
+      b.executes("EL1", [mrs(2, "MDCCSR_EL0")], { to: "end", also: { X2: 0n } });
+      b.set({ MDSCR_EL1: 0n });
+      b.executes("EL0", [mrs(2, "MDCCSR_EL0")], SVC_END);
+    },
+  },
+  {
     name: "MDCR_EL3.TDA traps EL2's MDCR_EL2",
     run: (b) => {
       b.set({ MDCR_EL3: 1n << 9n });

@@ -11,8 +11,8 @@ import type { Cpu } from "../run-qemu.js";
 
 /** Registers of features that a CPU of QEMU has not. */
 const ABSENT: Readonly<Record<Cpu, RegExp>> = {
-  // FEAT_ECV, FEAT_RNG, FEAT_RME, FEAT_SEL2, FEAT_CSV2_2, FEAT_DIT.
-  "neoverse-n1": /^(CNTPOFF|CNT.CTSS|RNDR|GPCCR|GPTBR|MFAR|VST|CNTH[PV]S_|SCXTNUM|DIT$)/,
+  // FEAT_ECV, FEAT_RNG, FEAT_RME, FEAT_SEL2, FEAT_CSV2_2, FEAT_DIT, FEAT_PAuth, FEAT_HCX, FEAT_PMUv3p4.
+  "neoverse-n1": /^(CNTPOFF|CNT.CTSS|RNDR|GPCCR|GPTBR|MFAR|VST|CNTH[PV]S_|SCXTNUM|DIT$|AP..Key|HCRX|PMMIR)/,
   // And no timers of Secure EL2.
   max: /^(CNTPOFF|CNT.CTSS|GPCCR|GPTBR|MFAR|CNTH[PV]S_)/,
 };
@@ -25,7 +25,7 @@ const SKIPPED: readonly (readonly [RegExp, string])[] = [
   [/^ERRSELR_EL1$/, "no error records: IMPLEMENTATION DEFINED whether it exists"],
   [/^ICH_LR([4-9]|1\d)_/, "QEMU has four list registers"],
   [
-    /^DBG[BW][VC]R|^DBGCLAIM|^DBGAUTH|^MDRAR|^DBGPRCR|^OSDLR/,
+    /^DBG[BW][VC]R|^DBGDTR|^OSDTR|^OSECCR|^DBGCLAIM|^DBGAUTH|^DBGPRCR/,
     "debug registers: QEMU's are those of DebugVer of its CPU",
   ],
 ];
@@ -79,6 +79,12 @@ const DEVIATIONS: readonly Deviation[] = [
     why: "QEMU 7.2's GIC knows no Secure EL2: neither traps nor virtual registers",
   },
   {
+    register: /^MDCCSR_EL0$/,
+    level: "EL0",
+    when: (controls) => has(controls, "MDSCR_EL1", 1n << 12n),
+    why: "DDI 0487, MDCCSR_EL0: MDSCR_EL1.TDCC traps EL0; QEMU 7.2 has no check",
+  },
+  {
     register: /^MDCR_EL2$/,
     level: "EL2",
     when: (controls) => has(controls, "MDCR_EL3", 1n << 9n),
@@ -120,10 +126,19 @@ const settings: readonly (readonly [string, Controls])[] = [
   ["CPTR_EL2.TCPAC", { CPTR_EL2: 0x8000_33ffn }],
   ["CPTR_EL3.TCPAC", { CPTR_EL3: 0x8000_0000n }],
   ["MDCR_EL2.TDA", { MDCR_EL2: 1n << 9n }],
+  ["MDSCR_EL1.TDCC", { MDSCR_EL1: 1n << 12n }],
+  ["MDSCR_EL1.TDCC, TGE", { MDSCR_EL1: 1n << 12n, HCR_EL2: HCR.RW | HCR.TGE }],
+  ["MDCR_EL2.TDA, host", { MDCR_EL2: 1n << 9n, HCR_EL2: HCR.RW | HCR.TGE | HCR.E2H }],
+  ["MDCR_EL2.TDRA", { MDCR_EL2: 1n << 11n }],
   ["MDCR_EL2.TDOSA", { MDCR_EL2: 1n << 10n }],
   ["MDCR_EL2.TDE", { MDCR_EL2: 1n << 8n }],
   ["MDCR_EL3.TDA", { MDCR_EL3: 1n << 9n }],
   ["MDCR_EL3.TDOSA", { MDCR_EL3: 1n << 10n }],
+  ["SCR_EL3.APK", { SCR_EL3: DEFAULTS.SCR_EL3 | (1n << 16n) }],
+  ["SCR_EL3.APK, HCR_EL2.APK", { SCR_EL3: DEFAULTS.SCR_EL3 | (1n << 16n), HCR_EL2: HCR.RW | (1n << 40n) }],
+  ["HCR_EL2.APK", { HCR_EL2: HCR.RW | (1n << 40n) }],
+  ["SCR_EL3.APK, host", { SCR_EL3: DEFAULTS.SCR_EL3 | (1n << 16n), HCR_EL2: HCR.RW | HCR.E2H | HCR.TGE }],
+  ["SCR_EL3.HXEn", { SCR_EL3: DEFAULTS.SCR_EL3 | (1n << 38n) }],
   ["SCR_EL3.TERR", { SCR_EL3: DEFAULTS.SCR_EL3 | (1n << 15n) }],
   ["SCTLR_EL1.{UCT, UMA}", { SCTLR_EL1: SCTLR.OFF | SCTLR.UCT | SCTLR.UMA }],
   ["SCTLR_EL1.UCT, HCR_EL2.TID2", { SCTLR_EL1: SCTLR.OFF | SCTLR.UCT, HCR_EL2: HCR.RW | HCR.TID2 }],
@@ -225,8 +240,9 @@ function randomControls(random: Random, cpu: Cpu): Controls {
   const e2h = random.oneIn(3) ? E2H : 0n;
   const bit = (at: number) => 1n << BigInt(at);
   return {
-    SCR_EL3: scr | eel2 | some([SCR.IRQ, SCR.FIQ, SCR.ST, bit(15), bit(25)]),
-    HCR_EL2: HCR.RW | e2h | some([TVM, TRVM, TID1, TID2, TID3, TACR, TERR, TGE, IMO, FMO]) | some([bit(53)], 2),
+    SCR_EL3: scr | eel2 | some([SCR.IRQ, SCR.FIQ, SCR.ST, bit(15), bit(25)]) | some([bit(16), bit(38)], 2),
+    HCR_EL2:
+      HCR.RW | e2h | some([TVM, TRVM, TID1, TID2, TID3, TACR, TERR, TGE, IMO, FMO]) | some([bit(53), bit(40)], 2),
     CPTR_EL2: e2h ? (3n << 20n) | some([bit(31)]) : 0x33ffn | some([bit(31)]),
     CPTR_EL3: some([bit(31)]),
     MDCR_EL2: some([bit(8), bit(9), bit(10), bit(11)]),

@@ -7,13 +7,15 @@ import { R } from "../cpu/state.js";
 import { el2Enabled, hcrHi, hcrLo } from "../exceptions.js";
 import { fpTrap } from "../fp-access.js";
 import type { Processor } from "../processor.js";
-import { HCR, HCR_H, HCR_HI, SCR, SCR_H, SCR_HI, SCR_LO } from "../words.js";
+import { HCR, HCR_H, HCR_HI, HCR_LO, SCR, SCR_H, SCR_HI, SCR_LO } from "../words.js";
 import { type Check, OK, type Rule, UNDEFINED } from "./row.js";
 
 const SCTLR_EL1_LO = R.SCTLR_EL1 * 2;
 const SCTLR_EL2_LO = R.SCTLR_EL2 * 2;
 const CNTKCTL_LO = R.CNTKCTL_EL1 * 2;
 const CNTHCTL_LO = R.CNTHCTL_EL2 * 2;
+const MDSCR_LO = R.MDSCR_EL1 * 2;
+const MDSCR_TDCC = 1 << 12;
 const MDCR_EL2_LO = R.MDCR_EL2 * 2;
 const MDCR_EL3_LO = R.MDCR_EL3 * 2;
 const CPTR_EL2_LO = R.CPTR_EL2 * 2;
@@ -87,17 +89,24 @@ export const scxtnum: Rule = (pe, el) => {
   return el < 3 && (w[SCR_LO]! & SCR.ENSCXT) === 0 ? 3 : OK;
 };
 
-const MDCR = { TDA: 1 << 9, TDOSA: 1 << 10, TDE: 1 << 8 };
+const MDCR = { TDE: 1 << 8, TDA: 1 << 9, TDOSA: 1 << 10, TDRA: 1 << 11 };
+/** HCR_EL2.TGE counts as MDCR_EL2.TDE, and that as each of the other traps. */
 const debugTrap =
-  (bit: number): Rule =>
+  (el2: number, el3 = el2): Rule =>
   ({ w }, el) => {
-    if (el === 1 && el2Enabled(w) && (w[MDCR_EL2_LO]! & (bit | MDCR.TDE)) !== 0) return 2;
-    return el < 3 && (w[MDCR_EL3_LO]! & bit) !== 0 ? 3 : OK;
+    const traps = (w[MDCR_EL2_LO]! & (el2 | MDCR.TDE)) !== 0 || (w[HCR_LO]! & HCR.TGE) !== 0;
+    if (el < 2 && el2Enabled(w) && traps) return 2;
+    return el < 3 && (w[MDCR_EL3_LO]! & el3) !== 0 ? 3 : OK;
   };
 /** Debug registers: MDCR_EL2.{TDE, TDA}, MDCR_EL3.TDA. */
 export const tda = debugTrap(MDCR.TDA);
 /** OS lock and power registers: MDCR_EL2.{TDE, TDOSA}, MDCR_EL3.TDOSA. */
 export const tdosa = debugTrap(MDCR.TDOSA);
+/** The address of a debug ROM: MDCR_EL2.{TDE, TDRA}, MDCR_EL3.TDA. */
+export const tdra = debugTrap(MDCR.TDRA, MDCR.TDA);
+/** The debug communications channel: EL0's access by MDSCR_EL1.TDCC, then as the other debug registers. */
+export const tdcc: Rule = (pe, el, write) =>
+  el === 0 && (pe.w[MDSCR_LO]! & MDSCR_TDCC) !== 0 ? el0Target(pe) : tda(pe, el, write);
 
 const TCPAC = 1 << 31;
 /** CPACR_EL1 (EL1) by CPTR_EL2.TCPAC; both CPACR_EL1 and CPTR_EL2 by CPTR_EL3.TCPAC. */
