@@ -22,8 +22,8 @@ export interface HostOptions {
   /** Bytes that identify this firmware for the Root Monitor's measurements; its name and version when absent. */
   readonly image?: Uint8Array;
   /**
-   * Clock counts after which a `call` gives up, for what runs under an RMM that may never answer; default: it waits for
-   * ever, since realmbox's own RMM does.
+   * Clock counts without an RMI call after which a `call` gives up: an RMM may never answer. Default: it waits for ever,
+   * since realmbox's own does.
    */
   readonly patience?: number;
 }
@@ -112,11 +112,17 @@ class HostFirmware implements Host {
       result = { value: value as T };
       machine.stop("operation done");
     });
-    for (let loops = 0; !result; ) {
-      const end = machine.run(Number.isFinite(this.#patience) ? { instructions: this.#patience } : undefined);
+    const limit = Number.isFinite(this.#patience) ? { instructions: this.#patience } : undefined;
+    for (let loops = 0, made = -1; !result; ) {
+      const end = machine.run(limit);
       if (result || end.kind === "stopped") continue;
       // A guest that does nothing but take exceptions ends runs; what the Host does, its teardown above all, goes on.
       if (end.kind === "exception-loop" && loops++ < EXCEPTION_LOOPS_MAX) continue;
+      const { rmiCalls } = this.counters;
+      if (end.kind === "limit" && rmiCalls !== made) {
+        made = rmiCalls;
+        continue;
+      }
       this.#kernel.cancel(job);
       return kvmError("EINTR", `the machine ended: ${end.kind}${"detail" in end ? `, ${end.detail}` : ""}`);
     }

@@ -41,8 +41,8 @@ export interface BoxOptions {
   };
 }
 
-/** Clock counts within which an RMM that is not ours must boot, and answer what the Host asks for in one operation. */
-const RMM_PATIENCE = 2_000_000_000;
+/** Clock counts within which an RMM that is not ours must boot, and answer a call. */
+const RMM_PATIENCE = 1_000_000_000;
 
 export class Box {
   readonly crypto: Crypto;
