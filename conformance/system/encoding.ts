@@ -4,12 +4,13 @@ import { GIC_REGISTERS } from "../../packages/machine/src/gic/index.js";
 import { SYS_ROWS } from "../../packages/machine/src/sys-instructions.js";
 import { EL1_ROWS } from "../../packages/machine/src/sysreg/el1.js";
 import { EL2_EL3_ROWS } from "../../packages/machine/src/sysreg/el2-el3.js";
+import { PMU_ROWS } from "../../packages/machine/src/sysreg/pmu-rows.js";
 import type { Encoding } from "../../packages/machine/src/sysreg/row.js";
 import { TIMER_ROWS } from "../../packages/machine/src/sysreg/timer-rows.js";
 
 /** Every system register that the machine has, by name. */
 export const SYSTEM_REGISTERS: ReadonlyMap<string, Encoding> = new Map<string, Encoding>([
-  ...[...EL1_ROWS, ...EL2_EL3_ROWS, ...TIMER_ROWS].map(({ name, encoding }) => [name, encoding] as const),
+  ...[...EL1_ROWS, ...EL2_EL3_ROWS, ...TIMER_ROWS, ...PMU_ROWS].map(({ name, encoding }) => [name, encoding] as const),
   ...[...GIC_REGISTERS.values()].map(({ name, encoding }) => [name, encoding] as const),
 ]);
 

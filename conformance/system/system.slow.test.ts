@@ -12,6 +12,7 @@ import { exceptionCases } from "./cases/exceptions.js";
 import { instructionCases } from "./cases/instructions.js";
 import { interruptCases } from "./cases/interrupts.js";
 import { memoryCases } from "./cases/memory.js";
+import { pmuCases } from "./cases/pmu.js";
 import { programCases } from "./cases/programs.js";
 import { randomCases } from "./cases/random.js";
 import { registerCases } from "./cases/registers.js";
@@ -42,6 +43,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   memory: memoryCases,
   "memory and V registers": simdMemoryCases,
   "TLB maintenance": tlbCases,
+  "performance monitors": pmuCases,
   interrupts: interruptCases,
   [`random translation, seed ${SEED}`]: randomCases(SEED, WORLDS),
   [`random programs, seed ${SEED}`]: programCases(SEED, WORLDS),

@@ -5,7 +5,7 @@
  */
 import { SecurityState } from "@realmbox/abi";
 import { describe, expect, test } from "vitest";
-import { assemble } from "../../test-support/assembler.js";
+import { type Assembler, assemble } from "../../test-support/assembler.js";
 import { DRAM, machineAt, type PeAt } from "../../test-support/pe-at.js";
 import { R, type RegName } from "../cpu/state.js";
 import type { Machine } from "../machine.js";
@@ -162,6 +162,62 @@ describe("what is counted", () => {
     machine.gic.setPpi(0, 30, false);
     machine.run({ instructions: 4000 });
     expect(pe.r[R.PMCCNTR_EL0]).toBe(1n);
+  });
+});
+
+/** What QEMU 7.2 cannot be asked: MDCR_EL2.TPMCR, and the second range as EL1 sees it. */
+describe("accesses below EL2", () => {
+  function access(el: 0 | 1 | 2, registers: Registers, code: (a: Assembler) => void) {
+    const { machine, pe } = machineAt({
+      el,
+      registers: { HCR_EL2: RW, MDCR_EL2: N, PMUSERENR_EL0: 1n, PC: DRAM, VBAR_EL2: VBAR, ...registers },
+    });
+    machine.load(DRAM, assemble(code));
+    machine.run({ instructions: 1 });
+    return { pe, trap: pe.el === el ? undefined : [pe.el, pe.r[R.ESR_EL2]! >> 26n] };
+  }
+  const TPMCR = { MDCR_EL2: N | bit(5) };
+
+  test.each([0, 1] as const)("MDCR_EL2.TPMCR traps PMCR_EL0 alone, at EL%i", (el) => {
+    expect(access(el, TPMCR, (a) => a.mrs(0, "PMCR_EL0")).trap).toEqual([2, 0x18n]);
+    expect(access(el, TPMCR, (a) => a.msr("PMCR_EL0", 0)).trap).toEqual([2, 0x18n]);
+    expect(access(el, TPMCR, (a) => a.mrs(0, "PMCNTENSET_EL0")).trap).toBeUndefined();
+  });
+  test("not at EL2", () => expect(access(2, TPMCR, (a) => a.mrs(0, "PMCR_EL0")).trap).toBeUndefined());
+
+  test.each([
+    { hpmn: 0n, el: 1 },
+    { hpmn: 2n, el: 1 },
+    { hpmn: 2n, el: 0 },
+    { hpmn: 31n, el: 1 }, // more than there are
+    { hpmn: 2n, el: 2 },
+  ] as const)("HPMN $hpmn at EL$el: PMCR_EL0.N, bits and counters", ({ hpmn, el }) => {
+    const count = el === 2 || hpmn > N ? PMU_COUNTERS : Number(hpmn);
+    const bits = bit(CYCLE_COUNTER) | (bit(count) - 1n);
+    const { pe, machine } = machineAt({
+      el,
+      registers: { HCR_EL2: RW, MDCR_EL2: hpmn, PMUSERENR_EL0: 1n, PC: DRAM, X1: bit(64) - 1n, X2: 0x77n },
+    });
+    for (let n = 0; n < PMU_COUNTERS; n++) pe.r[R[counter(n)]] = 0x5_0000_0005n;
+    machine.load(
+      DRAM,
+      assemble((a) => {
+        a.mrs(10, "PMCR_EL0").msr("PMCNTENSET_EL0", 1).mrs(11, "PMCNTENSET_EL0");
+        a.msr("PMOVSSET_EL0", 1).mrs(12, "PMOVSCLR_EL0");
+        a.msr("PMEVCNTR2_EL0", 2).mrs(13, "PMEVCNTR2_EL0").msr("PMEVTYPER5_EL0", 1).mrs(14, "PMEVTYPER5_EL0");
+        a.mov(3, 2).msr("PMSELR_EL0", 3).mrs(15, "PMXEVCNTR_EL0");
+        a.mov(3, 31).msr("PMSELR_EL0", 3).mrs(16, "PMXEVCNTR_EL0").mov(3, 2).msr("PMCR_EL0", 3);
+      }),
+    );
+    machine.run({ instructions: 17 });
+    const x = (n: number) => pe.r[R.X0 + n]!;
+    expect([(x(10) >> 11n) & 0x1fn, x(11), x(12)]).toEqual([BigInt(count), bits, bits]);
+    expect([x(13), x(15), x(16)]).toEqual(count > 2 ? [0x77n, 0x77n, 0n] : [0n, 0n, 0n]);
+    expect(x(14)).toBe(count > 5 ? 0xfd70_ffffn : 0n);
+    // PMCR_EL0.P resets whole counters, and those that the EL has.
+    expect([0, 1, 3, 4, 5].map((n) => pe.r[R[counter(n)]])).toEqual(
+      [0, 1, 3, 4, 5].map((n) => (n < count ? 0n : 0x5_0000_0005n)),
+    );
   });
 });
 
