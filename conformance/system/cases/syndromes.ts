@@ -7,9 +7,10 @@ import { encode } from "../../../packages/machine/src/cpu/encode.js";
 import { ROWS } from "../../../packages/machine/src/cpu/rows/index.js";
 import { fieldsOf, type Row } from "../../../packages/machine/src/cpu/rows/row.js";
 import { Random } from "../../oracle/random.js";
-import { type Bench, type Case, HCR, mapRunner, NORMAL, SCTLR, tcr, vtcr } from "../case.js";
+import { type Bench, type Case, DEFAULTS, HCR, mapRunner, NORMAL, SCTLR, tcr, vtcr } from "../case.js";
 import { smc, svc } from "../encoding.js";
 import { CODE, DATA } from "../layout.js";
+import type { Cpu } from "../run-qemu.js";
 import { mapRunner2 } from "./stage2.js";
 
 const VA = 0x12_3456_7000n;
@@ -118,34 +119,52 @@ function oneStage(b: Bench, ap: number | undefined): void {
 
 const random = new Random(20);
 
-export const syndromeCases: readonly Case[] = Object.entries(worlds).flatMap(([world, build]) =>
-  (["EL0", "EL1"] as const).map((level): Case => {
-    const accesses = ROWS.filter(isAccess).flatMap((row) =>
-      Array.from({ length: VARIANTS }, (_, i) => {
-        const at = CODE + 0x400 + i * 16;
-        // Aligned to what the widest access needs, so that exclusives and atomics get as far as the fault.
-        const va = /literal/.test(row.name) ? BigInt(DATA) + 0x20n : VA + BigInt(random.below(0xff) * 16);
-        return { at, ...accessOf(row, va, at, random) };
-      }),
-    );
-    return {
-      name: `${world} at ${level}`,
-      run: (b) => {
-        build(b);
-        b.allow({
-          field: /^STXR|STLXR|STXP|STLXP|stxr|stlxr|stxp|stlxp/,
-          why: "DDI 0487, AArch64.ExclusiveMonitorsPass: with an open monitor it is IMPLEMENTATION DEFINED whether a store-exclusive detects the abort",
-        });
-        for (const { at, word, registers } of accesses) {
-          const { program } = b;
-          program.clear();
-          program.code([word, level === "EL0" ? svc(0x50) : smc(0)], at);
-          b.x(registers);
-          program.step(disassemble(word, BigInt(at)));
-          b.enter(level, { pc: at, registers: 31 });
-          program.step("");
-        }
-      },
-    };
-  }),
-);
+/** Loads with authentication; its keys are not enabled, so that each is a load. */
+const isAuthenticated = ({ name }: Row): boolean => name.startsWith("LDRA");
+
+const casesOf = (cpu: Cpu, rows: readonly Row[]): Case[] =>
+  Object.entries(worlds).flatMap(([world, build]) =>
+    (["EL0", "EL1"] as const).map((level): Case => {
+      const accesses = rows.flatMap((row) =>
+        Array.from({ length: VARIANTS }, (_, i) => {
+          const at = CODE + 0x400 + i * 16;
+          // Aligned to what the widest access needs, so that exclusives and atomics get as far as the fault.
+          const va = /literal/.test(row.name) ? BigInt(DATA) + 0x20n : VA + BigInt(random.below(0xff) * 16);
+          return { at, ...accessOf(row, va, at, random) };
+        }),
+      );
+      return {
+        name: `${world} at ${level}`,
+        cpu,
+        run: (b) => {
+          build(b);
+          if (cpu === "max") {
+            const vm = world.startsWith("stage-2") ? HCR.VM : 0n;
+            b.set({ SCR_EL3: DEFAULTS.SCR_EL3 | (1n << 17n), HCR_EL2: HCR.RW | vm | (1n << 41n) }); // API in both
+          }
+          b.allow({
+            field: /^STXR|STLXR|STXP|STLXP|stxr|stlxr|stxp|stlxp/,
+            why: "DDI 0487, AArch64.ExclusiveMonitorsPass: with an open monitor it is IMPLEMENTATION DEFINED whether a store-exclusive detects the abort",
+          });
+          for (const { at, word, registers } of accesses) {
+            const { program } = b;
+            program.clear();
+            program.code([word, level === "EL0" ? svc(0x50) : smc(0)], at);
+            b.x(registers);
+            program.step(disassemble(word, BigInt(at)));
+            b.enter(level, { pc: at, registers: 31 });
+            program.step("");
+          }
+        },
+      };
+    }),
+  );
+
+const all = ROWS.filter(isAccess);
+export const syndromeCases: readonly Case[] = [
+  ...casesOf(
+    "neoverse-n1",
+    all.filter((row) => !isAuthenticated(row)),
+  ),
+  ...casesOf("max", all.filter(isAuthenticated)),
+];
