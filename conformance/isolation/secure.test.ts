@@ -4,7 +4,9 @@
  */
 import { readFileSync } from "node:fs";
 import { FFA_FID, RMI_FID } from "@realmbox/abi";
-import { R } from "@realmbox/machine";
+import { Agent, a64, Bench, Realm } from "@realmbox/conformance";
+import { fvpBoard, R } from "@realmbox/machine";
+import { nodeCrypto } from "realmbox";
 import { expect, test } from "vitest";
 import type { Assembler } from "../../packages/machine/test-support/assembler.js";
 import { call, type Fvp, fvpWith, keep, print, UART } from "../../packages/monitor/src/fvp.oracle.js";
@@ -206,6 +208,30 @@ test("a Secure interrupt preempts the Host, who does not notice", () => {
   expect(fvp.words(RESULTS + 72n, 3)).toEqual([BigInt(ROUNDS), 1n, 29n]);
   expect(fvp.output("uart1")).toContain("secure: interrupt\n");
   expect(fvp.machine.counters.fiqs).toBe(1);
+});
+
+test("a Secure interrupt that comes while a Realm runs is a REC exit due to FIQ", () => {
+  const bench = new Bench({
+    crypto: nodeCrypto,
+    board: fvpBoard({ frameBytes: 32 << 20, peCount: 2 }),
+    secure: SECURE,
+    interleave: 0n,
+    clockMax: 2_000_000,
+  });
+  bench.play(function* (host) {
+    const realm = yield* Realm.create(host);
+    const agent = yield* Agent.create(host, realm, 0x1000n);
+    yield* realm.activate(host);
+    yield* agent.begin(host);
+    const request = [FFA_MSG_SEND_DIRECT_REQ_64, ENDPOINTS, 0n];
+    yield* host.smc(...request, BigInt(TIMER), 2_000n);
+    const exit = yield* agent.exit(host, a64.SPIN);
+    expect(exit.reason).toBe("RMI_EXIT_FIQ");
+    expect(exit.esr).toBe(0n);
+    // This Host is native firmware, which nothing preempts; so the payload finds it at the next request.
+    const answer = yield* host.smc(...request, BigInt(INTERRUPTS));
+    expect(answer.slice(0, 5)).toEqual([FFA_MSG_SEND_DIRECT_RESP_64, 0x8001_0000n, 0n, BigInt(INTERRUPTS), 1n]);
+  });
 });
 
 test("each PE that starts has its own Secure context, and loses it with CPU_OFF", () => {

@@ -185,6 +185,7 @@ void secure_main(uint64_t index) {
     uint64_t *x = call.x;
     switch (x[0]) {
       case FFA_MSG_SEND_DIRECT_REQ_64:
+        handle_interrupts(pe); /* Masked here: what came meanwhile, and did not preempt the Normal world. */
         serve(pe, x);
         x[0] = FFA_MSG_SEND_DIRECT_RESP_64;
         x[1] = (x[1] & 0xffff) << 16 | (x[1] >> 16 & 0xffff);

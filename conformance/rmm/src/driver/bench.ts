@@ -4,7 +4,7 @@
  */
 import type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
 import { type Board, baseBoard, generateInterpreter, Machine, type Pe } from "@realmbox/machine";
-import { type ConfigBlob, createMonitor } from "@realmbox/monitor";
+import { type ConfigBlob, createMonitor, type SecureImage } from "@realmbox/monitor";
 import { createRmm } from "@realmbox/rmm";
 import { Host, SharedByPes } from "./host.js";
 import { type Script, ScriptedHost, type Task } from "./script.js";
@@ -25,6 +25,8 @@ export interface BenchOptions {
   readonly pes?: number;
   /** Configurations that are measured with the firmware. */
   readonly configs?: readonly ConfigBlob[];
+  /** Software of the Secure world, on a board that has memory for it. */
+  readonly secure?: SecureImage;
   /** From which the platform's keys follow. */
   readonly seed?: Uint8Array;
   /** Chooses how PEs interleave; 1 when absent: short turns. 0: equal turns of 10,000 counts. */
@@ -76,13 +78,14 @@ export class Bench {
     this.clockMax = options.clockMax ?? CLOCK_MAX[rmm.kind];
     this.scripts = new ScriptedHost(machine);
     const host = { kind: "native" } as const;
+    const rest = { host, configs, ...(options.secure ? { secure: options.secure } : {}) };
     if (rmm.kind === "native") {
       const firmware = (rmm.create ?? createRmm)({ crypto, board: this.board, trace: machine.trace });
       const image = { kind: "native", image: firmware.image } as const;
-      machine.install("root-el3", createMonitor({ machine, crypto, seed, rmm: image, host, configs }));
+      machine.install("root-el3", createMonitor({ machine, crypto, seed, rmm: image, ...rest }));
       machine.install("realm-el2", firmware);
     } else {
-      machine.install("root-el3", createMonitor({ machine, crypto, seed, rmm, host, configs }));
+      machine.install("root-el3", createMonitor({ machine, crypto, seed, rmm, ...rest }));
     }
     machine.install("ns-el2", this.scripts);
     machine.trace.subscribe(REFUSALS, (event) => this.note(event));
