@@ -3,7 +3,16 @@
  * an argument or a field. Realms that run the agent come and go; their RECs are entered with rounds of hostile instructions,
  * and what their exits ask for is often granted. At the end everything is taken back.
  */
-import { PSCI_FID, RMI_FID, RMM_EL3_FID, type RmiCommand, RSI_FID } from "@realmbox/abi";
+import {
+  PSCI_FID,
+  RMI_FID,
+  RMM_EL3_FID,
+  type RmiCommand,
+  RmiRealmParams,
+  RmiRecParams,
+  RSI_FID,
+  recMpidrOfIndex,
+} from "@realmbox/abi";
 import { AGENT_IPA, AREA_SIZE, AREAS, AREAS_IPA, SECRET_IPA } from "./agent.js";
 import { entrySize, Kind } from "./descriptors.js";
 import {
@@ -21,6 +30,7 @@ import {
   LastExit,
   type Ledger,
   type Realm,
+  type RealmParameters,
   RealmState,
   type Rec,
   State,
@@ -85,6 +95,8 @@ const LOTS: readonly RmiCommand[] = Object.entries(SHARES).flatMap(([name, n]) =
 const AGENT_REALMS = 3;
 /** Calls that such a realm lives for. */
 const LIFETIME = 4000;
+const PARAMS = RmiRealmParams.fields;
+const REC = RmiRecParams.fields;
 const UNKNOWN_IPA = 2 ** 52;
 const DENIED = BigInt.asUintN(64, -3n);
 /** Calls that end the machine or a PE. */
@@ -100,6 +112,8 @@ export class Generator implements OperationSource {
   private readonly random: Random;
   private readonly options: GeneratorOptions;
   private readonly plan: Step[] = [];
+  /** The realm that was destroyed last: the next one often takes its VMID and tables. */
+  private lastGone: RealmParameters | undefined;
   private readonly born = new Map<Realm, number>();
   /** Entries in a row after which a REC has asked for nothing. */
   private readonly idle = new WeakMap<Rec, number>();
@@ -484,6 +498,7 @@ export class Generator implements OperationSource {
     const level = reached === 2 && !random.oneIn(3) ? 2 : reached >= 1 ? reached : 3;
     const target = random.below(random.oneIn(4) ? GRANULES : PLAYGROUND);
     const page = random.oneIn(12) ? random.u64() & 0xffff_ffff_f000n : bigPaOf(target);
+    const beyond = random.oneIn(40) ? 1n << BigInt(48 + random.below(4)) : 0n;
     const address = page - (page % BigInt(entrySize(level)));
     const attributes = random.pick([6n, 6n, 6n, 5n, 0n, 7n, 4n]) << 2n;
     const access = random.pick([3n, 3n, 3n, 1n, 2n, 0n]) << 6n;
@@ -491,7 +506,7 @@ export class Generator implements OperationSource {
       this.rdOf(realm),
       BigInt(ipa - (ipa % entrySize(level))),
       BigInt(level),
-      address | attributes | access,
+      address | attributes | access | beyond,
     ]);
   }
 
@@ -506,20 +521,23 @@ export class Generator implements OperationSource {
     const { random } = this;
     const { ipaWidth, startLevel } = options;
     const count = startTableCount(ipaWidth, startLevel) ?? 1;
-    const first = this.contiguous(count);
+    const again = options.granule !== undefined || random.oneIn(3) ? this.lastGone : undefined;
+    const reused = again?.startTables === count ? again : undefined;
+    let first = reused?.rttBase ?? this.contiguous(count);
+    if (count > 1 && random.oneIn(12)) first++;
     const params = this.structure();
     const rd = options.granule ?? this.granule(State.DELEGATED);
     const words: Record<number, bigint> = {
-      0: random.oneIn(20) ? 1n << BigInt(random.below(3)) : 0n,
-      8: BigInt(ipaWidth),
-      24: 1n,
-      32: 1n,
-      48: BigInt(random.below(2)),
-      1024: random.u64(),
-      2048: BigInt(this.freeVmid()),
-      2056: bigPaOf(first),
-      2064: BigInt(startLevel),
-      2072: BigInt(count),
+      [PARAMS.flags.offset]: random.oneIn(20) ? 1n << BigInt(random.below(3)) : 0n,
+      [PARAMS.s2sz.offset]: BigInt(ipaWidth),
+      [PARAMS.num_bps.offset]: 1n,
+      [PARAMS.num_wps.offset]: 1n,
+      [PARAMS.hash_algo.offset]: BigInt(random.below(2)),
+      [PARAMS.rpv.offset]: random.u64(),
+      [PARAMS.vmid.offset]: BigInt(reused?.vmid ?? this.freeVmid()),
+      [PARAMS.rtt_base.offset]: bigPaOf(first),
+      [PARAMS.rtt_level_start.offset]: BigInt(startLevel),
+      [PARAMS.rtt_num_start.offset]: BigInt(count),
     };
     return this.call("RMI_REALM_CREATE", [bigPaOf(rd), params], new Map([[params, words]]));
   }
@@ -549,13 +567,15 @@ export class Generator implements OperationSource {
     const params = this.structure();
     const free = this.several(this.ledger.offer.auxCount + 1);
     const words: Record<number, bigint> = {
-      0: runnable ? 1n : 0n,
-      256: BigInt((index & 0xf) | ((index >> 4) << 8)),
-      512: BigInt(random.oneIn(12) ? this.ipa(realm) : AGENT_IPA),
-      768: BigInt(AREAS_IPA + (index % AREAS) * AREA_SIZE),
-      2048: BigInt(this.ledger.offer.auxCount),
+      [REC.flags.offset]: runnable ? 1n : 0n,
+      [REC.mpidr.offset]: recMpidrOfIndex(index),
+      [REC.pc.offset]: BigInt(random.oneIn(12) ? this.ipa(realm) : AGENT_IPA),
+      [REC.gprs.offset]: BigInt(AREAS_IPA + (index % AREAS) * AREA_SIZE),
+      [REC.num_aux.offset]: BigInt(this.ledger.offer.auxCount),
     };
-    for (let n = 0; n < this.ledger.offer.auxCount; n++) words[0x808 + 8 * n] = bigPaOf(free[n + 1]!);
+    const aux = REC.aux.offset;
+    for (let n = 0; n < this.ledger.offer.auxCount; n++) words[aux + 8 * n] = bigPaOf(free[n + 1]!);
+    if (random.oneIn(20)) words[aux] = random.oneIn(2) ? bigPaOf(free[0]!) : words[aux]! + 8n;
     return this.call("RMI_REC_CREATE", [this.rdOf(realm), bigPaOf(free[0]!), params], new Map([[params, words]]));
   }
 
@@ -615,6 +635,8 @@ export class Generator implements OperationSource {
       }
       if (rec.ripas && rec.ripas.addr < rec.ripas.top && random.below(4) > 0) return this.setRipas(rec);
     }
+    const off = recs.filter((rec) => rec.realm.state === RealmState.SYSTEM_OFF);
+    if (off.length > 0 && random.oneIn(6)) return this.enter(random.pick(off));
     const ready = recs.filter(
       (rec) => rec.runnable && !rec.psci && rec.realm.state === RealmState.ACTIVE && !this.isLost(rec),
     );
@@ -663,7 +685,8 @@ export class Generator implements OperationSource {
       if (realm) this.born.set(realm, this.made);
       return undefined;
     });
-    for (const half of [0, 1]) {
+    // Without tables the unprotected half is mapped by blocks.
+    for (const half of random.oneIn(3) ? [0] : [0, 1]) {
       for (let table = level + 1; table <= (half === 0 ? 3 : 2 + random.below(2)); table++) {
         step((r) =>
           this.call("RMI_RTT_CREATE", [bigPaOf(r.rd), this.delegated(), BigInt(half * r.protectedSize), BigInt(table)]),
@@ -717,6 +740,7 @@ export class Generator implements OperationSource {
       if (index >= 0) return this.call("RMI_DATA_DESTROY", [rd, BigInt(table.base + index * size)]);
       if (table.level > startLevel) return this.call("RMI_RTT_DESTROY", [rd, BigInt(table.base), BigInt(table.level)]);
     }
+    this.lastGone = realm.params;
     return this.call("RMI_REALM_DESTROY", [rd]);
   }
 

@@ -89,7 +89,8 @@ export class Rec {
   lastExit: LastExit = LastExit.NONE;
   /** ESR_EL2 of the last exit, as far as the next entry needs it. */
   lastEsr = 0n;
-  attesting = false;
+  /** Whether a token is under way; undefined: the call that may have ended it has left for the Host. */
+  attesting: boolean | undefined = false;
 
   constructor(realm: Realm, granule: number, aux: readonly number[], runnable: boolean) {
     this.realm = realm;

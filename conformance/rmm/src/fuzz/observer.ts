@@ -530,7 +530,7 @@ export class Observer implements Firmware {
       default:
         // A timer of the realm has fired meanwhile: the REC would have gone on, and leaves.
         if (verdict.kind === "return") verdict.apply?.();
-        if (verdict.kind === "token") rec.attesting = true;
+        if (verdict.kind === "token") rec.attesting = undefined;
         if (verdict.kind === "token-init") rec.attesting = true;
         forget(rec);
         expected = { reason: Reason.IRQ };

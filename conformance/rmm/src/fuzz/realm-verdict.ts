@@ -130,6 +130,7 @@ const RSI: readonly ((input: RealmInput) => RealmVerdict)[] = [
     const size = args.number(3);
     if (!args.aligned(1) || offset >= PAGE || size > PAGE || offset + size > PAGE) return INPUT;
     if (args.number(1) >= rec.realm.protectedSize) return INPUT;
+    if (rec.attesting === undefined) return { kind: "any" };
     if (!rec.attesting) return result(2);
     const buffer = bufferAt(input, args.number(1));
     if (buffer.kind === "fault") return buffer.verdict;

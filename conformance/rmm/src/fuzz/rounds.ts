@@ -120,6 +120,21 @@ export function round(random: Random, rec: Rec, side: Side): bigint[] {
     () => call(random.pick(PSCI), cpu(), page(), random.value()),
     () => call(random.oneIn(6) ? PSCI_FID.PSCI_CPU_OFF : PSCI_FID.PSCI_VERSION),
   ];
+  /** Another address, size or width, at times. */
+  const spoil = () => {
+    if (!random.oneIn(5)) return;
+    const n = 1 + random.below(4);
+    const other = random.pick([
+      x[n]! + BigInt(1 + random.below(PAGE)),
+      x[n]! + BigInt(realm.protectedSize),
+      x[n]! - BigInt(PAGE),
+      -BigInt(1 + random.below(PAGE)),
+      x[1]!,
+      random.value(),
+    ]);
+    x[n] = BigInt.asUintN(64, other);
+    if (random.oneIn(4) && (x[0]! & 0xbfff_ffffn) < 0x8400_0005n) x[0] = x[0]! ^ 0x4000_0000n;
+  };
   const spoilt = () => {
     const fid = random.pick([
       ...RSI,
@@ -174,14 +189,21 @@ export function round(random: Random, rec: Rec, side: Side): bigint[] {
     },
     () => random.oneIn(20) && words.push(INSTRUCTION.ERET),
     () => random.oneIn(25) && call(random.oneIn(2) ? PSCI_FID.PSCI_SYSTEM_OFF : PSCI_FID.PSCI_SYSTEM_RESET),
-    () => random.oneIn(300) && call(RSI_FID.RSI_ATTESTATION_TOKEN_INIT),
+    () => random.oneIn(40) && call(RSI_FID.RSI_ATTESTATION_TOKEN_INIT),
   ];
   // Another PE gets its turn in the middle.
   if (random.oneIn(6)) words.push(WFE);
   const kind = random.below(100);
-  if (kind < 40) random.pick(rsi)();
-  else if (kind < 52) random.pick(psci)();
-  else if (kind < (side === "host" ? 54 : 62)) spoilt();
+  if (rec.attesting && random.oneIn(4)) {
+    rsi[5]!();
+    spoil();
+  } else if (kind < 40) {
+    random.pick(rsi)();
+    spoil();
+  } else if (kind < 52) {
+    random.pick(psci)();
+    spoil();
+  } else if (kind < (side === "host" ? 54 : 62)) spoilt();
   else if (kind < 88) access();
   else random.pick(rare)();
   const round = new Uint32Array(ROUND_WORDS).fill(BACK >>> 0);

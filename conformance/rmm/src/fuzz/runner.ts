@@ -8,6 +8,7 @@ import {
   Pas,
   PSCI_FID,
   RMI_FID,
+  RmiRealmParams,
   SMCCC_NOT_SUPPORTED,
   type StampedTraceEvent,
   type TraceCategory,
@@ -260,7 +261,15 @@ export class Run {
     const [, featureRegister0] = yield* smc(pe, [RMI_FID.RMI_FEATURES, 0n]);
     const [rd, rtt, params] = [bigPaOf(0), bigPaOf(1), bigPaOf(HOST_FIRST)];
     for (const pa of [rd, rtt]) yield* smc(pe, [RMI_FID.RMI_GRANULE_DELEGATE, pa]);
-    const words = { 8: 33n, 24: 1n, 32: 1n, 2056: rtt, 2064: 1n, 2072: 1n };
+    const P = RmiRealmParams.fields;
+    const words = {
+      [P.s2sz.offset]: 33n,
+      [P.num_bps.offset]: 1n,
+      [P.num_wps.offset]: 1n,
+      [P.rtt_base.offset]: rtt,
+      [P.rtt_level_start.offset]: 1n,
+      [P.rtt_num_start.offset]: 1n,
+    };
     writePage(port, params, words);
     yield* smc(pe, [RMI_FID.RMI_REALM_CREATE, rd, params]);
     const [, auxCount] = yield* smc(pe, [RMI_FID.RMI_REC_AUX_COUNT, rd]);
