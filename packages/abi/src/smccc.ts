@@ -15,6 +15,8 @@ export const SMCCC_FID = {
 
 export const SMCCC_VERSION = 0x8000_0000n;
 export const SMCCC_ARCH_FEATURES = 0x8000_0001n;
+/** X1: 0 for the version, JEP-106 code of the silicon provider and SoC id; 1 for the revision. */
+export const SMCCC_ARCH_SOC_ID = 0x8000_0002n;
 
 /** SMCCC_VERSION's answer: 1.5. */
 export const SMCCC_VERSION_1_5 = 0x0001_0005n;

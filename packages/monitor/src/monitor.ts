@@ -175,7 +175,7 @@ class Monitor {
     this.#memory = new MonitorMemory(this.#map);
     this.#sharedPage = sharedPageOf(machine.board);
     this.#services = [
-      archService,
+      archService(machine.board),
       psciService({ power: machine, worlds: this.#worlds, domains: this.#domains }),
       rmmEl3Service({
         trace: machine.trace,

@@ -45,6 +45,8 @@ export interface Board {
   /** Where the granule protection tables lie, in Root memory. Absent: in the Root carve-out. */
   readonly gpt?: { readonly l0: MemoryRange; readonly l1: MemoryRange };
   readonly memProtect?: MemProtect;
+  /** What SMCCC_ARCH_SOC_ID answers. */
+  readonly socId?: { readonly version: number; readonly revision: number };
   /** The first UART. */
   readonly uart: bigint;
   /** The UART of a foreign RMM, where it has one of its own; else it is told of `uart`. */

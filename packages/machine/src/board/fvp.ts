@@ -128,6 +128,8 @@ export function fvpBoard(options: FvpOptions = {}): Board {
         ...(options.secondBank ? [{ base: 0x8_8000_0000n, size: GiB }] : []),
       ],
     },
+    // Arm's JEP-106 code, SoC 0; the revision is SYS_ID's.
+    socId: { version: 0x043b_0000, revision: 2 },
     gpt: { l0: { base: 0x0403_e000n, size: 8n * KiB }, l1: { base: 0xfff0_0000n, size: MiB } },
     uart: UART_0,
     rmmUart: 0x1c0c_0000n,

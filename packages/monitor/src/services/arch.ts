@@ -5,15 +5,18 @@
 import {
   SecurityState,
   SMCCC_ARCH_FEATURES,
+  SMCCC_ARCH_SOC_ID,
   SMCCC_NOT_SUPPORTED,
   SMCCC_VERSION,
   SMCCC_VERSION_1_5,
 } from "@realmbox/abi";
-import { R } from "@realmbox/machine";
+import { type Board, R } from "@realmbox/machine";
 import { fidNumber, returnUnknown, returnValue, type Service } from "./service.js";
 
 const VERSION = fidNumber(SMCCC_VERSION);
 const FEATURES = fidNumber(SMCCC_ARCH_FEATURES);
+const SOC_ID = fidNumber(SMCCC_ARCH_SOC_ID);
+const INVALID_PARAMETER = -3n;
 /** Of the standard services: call count, UID, revision. */
 const STD_CALL_COUNT = 0x8400_ff00;
 const STD_UID = 0x8400_ff01;
@@ -28,6 +31,7 @@ const EVERYBODY = [SecurityState.NON_SECURE, SecurityState.SECURE, SecurityState
 const NAMES = new Map([
   [VERSION, "SMCCC_VERSION"],
   [FEATURES, "SMCCC_ARCH_FEATURES"],
+  [SOC_ID, "SMCCC_ARCH_SOC_ID"],
   [STD_CALL_COUNT, "STD_SVC_CALL_COUNT"],
   [STD_UID, "STD_SVC_UID"],
   [STD_REVISION, "STD_SVC_REVISION"],
@@ -36,10 +40,10 @@ const NAMES = new Map([
 /**
  * @spec DEN0028 1.5, "Arm Architecture Calls": partial: the optional calls are absent
  *
- * SMCCC_VERSION and SMCCC_ARCH_FEATURES; the optional calls (SMCCC_ARCH_SOC_ID, the workarounds, FEATURE_AVAILABILITY)
- * are absent, and ARCH_FEATURES says so.
+ * SMCCC_VERSION, SMCCC_ARCH_FEATURES, and SMCCC_ARCH_SOC_ID on a board that stands for a system with an identity; the
+ * workarounds and FEATURE_AVAILABILITY are absent, and ARCH_FEATURES says so.
  */
-export const archService: Service = {
+export const archService = ({ socId }: Pick<Board, "socId">): Service => ({
   name: "arch",
   ranges: [
     [0x8000_0000, 0x80ff_ffff],
@@ -51,12 +55,19 @@ export const archService: Service = {
     if (fid === VERSION) return returnValue(pe, SMCCC_VERSION_1_5);
     if (fid === FEATURES) {
       const asked = argument(1);
-      const known = asked === SMCCC_VERSION || asked === SMCCC_ARCH_FEATURES;
+      const known =
+        asked === SMCCC_VERSION ||
+        asked === SMCCC_ARCH_FEATURES ||
+        (asked === SMCCC_ARCH_SOC_ID && socId !== undefined);
       return returnValue(pe, known ? 0n : SMCCC_NOT_SUPPORTED);
+    }
+    if (fid === SOC_ID && socId) {
+      const answers = [socId.version, socId.revision];
+      return returnValue(pe, BigInt(answers[Number(argument(1))] ?? INVALID_PARAMETER));
     }
     return returnUnknown(pe);
   },
-};
+});
 
 /** Call count, UID and revision of the standard services. `callCount`: functions that the other services implement. */
 export const standardQueries = (callCount: number): Service => ({

@@ -68,6 +68,21 @@ function* untilOff(pe: Pe, mpidr: bigint) {
   while ((yield* call(pe, FID.AFFINITY_INFO, mpidr, 0n)) !== 1n);
 }
 
+test("SMCCC_ARCH_SOC_ID", () => {
+  play(function* (pe) {
+    const answers: bigint[] = [];
+    for (const call of [
+      [0x8000_0001n, 0x8000_0002n],
+      [0x8000_0002n, 0n],
+      [0x8000_0002n, 1n],
+      [0x8000_0002n, 2n],
+    ] as const)
+      answers.push((yield* smc(pe, ...call))[0]!);
+    expect(answers).toEqual([0n, 0x043b_0000n, 2n, BigInt.asUintN(64, -3n)]);
+    return yield* systemOff(pe);
+  });
+});
+
 test.each([
   ["no such PE", [FID.NODE_HW_STATE, NOBODY, 0n], ERROR.INVALID_PARAMETERS],
   ["the system", [FID.NODE_HW_STATE, 0n, 2n], ERROR.INVALID_PARAMETERS],
