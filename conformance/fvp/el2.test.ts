@@ -1,9 +1,14 @@
 /** The project's own tests at NS-EL2 (guests/el2) on the board `fvp`, over the native monitor and RMM. */
 import { expect, test } from "vitest";
-import { el2, notPassed, run } from "./support.js";
+import { el2, notPassed, run, secure } from "./support.js";
 
-/** What the machine does not have, in the image's words. */
-const SKIPS = { feature_secure_world: "skipped: no Secure world that speaks FF-A" };
+/** What the machine does not have without an image of the Secure world, in the image's words. */
+const SKIPS = Object.fromEntries(
+  ["messages", "memory", "interrupt", "interrupt_in_realm", "on_all_pes"].map((name) => [
+    `secure_${name}`,
+    "skipped: no Secure world that speaks FF-A",
+  ]),
+);
 
 test("every test passes, but for those that miss something", () => {
   const { end, report } = run();
@@ -27,6 +32,15 @@ test("every test passes, but for those that miss something", () => {
   const sum = report.tests.reduce((total, { instructions }) => total + instructions, 0);
   expect(sum).toBeLessThanOrEqual(counts.instructions.total);
   expect(sum).toBeGreaterThan(counts.instructions.total / 2);
+});
+
+test("with guests/secure in the Secure world, every test passes", () => {
+  const { report, console } = run({ secure: { name: "secure", bytes: secure } });
+  expect(notPassed(report)).toEqual({});
+  expect(report).toMatchObject({ exit: 0, images: { secure: { name: "secure", address: "0x6000000" } } });
+  expect(report.counts.instructions.secure).toBeGreaterThan(1000);
+  // Its interrupt brought a REC out of a realm.
+  expect(console).toContain("exits by FIQ: 1");
 });
 
 test("the same inputs, the same report but for the host's time", () => {

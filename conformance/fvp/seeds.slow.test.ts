@@ -1,12 +1,12 @@
 /** guests/el2 with PEs that interleave by a seed, and with every number of PEs; a test that hangs until the watchdog. */
 import { expect, test } from "vitest";
-import { notPassed, run } from "./support.js";
+import { notPassed, run, secure } from "./support.js";
 
 const SEEDS = Array.from({ length: 12 }, (_, n) => BigInt(n + 1));
 
 test.each(SEEDS)("interleaving seed %s: every test passes", (interleave) => {
-  const { report } = run({ interleave });
-  expect(notPassed(report)).toEqual({ feature_secure_world: "skipped: no Secure world that speaks FF-A" });
+  const { report } = run({ interleave, secure: { name: "secure", bytes: secure } });
+  expect(notPassed(report)).toEqual({});
   expect(report.exit).toBe(0);
 });
 

@@ -5,8 +5,11 @@ import { Fvp, type FvpEnd, type FvpOptions, type FvpReport, type FvpRunOptions, 
 
 const engine = generateInterpreter();
 
-/** guests/el2, as committed. */
-export const el2 = new Uint8Array(readFileSync(new URL("../../guests/prebuilt-fvp/el2.bin", import.meta.url)));
+const prebuilt = (name: string) =>
+  new Uint8Array(readFileSync(new URL(`../../guests/prebuilt-fvp/${name}.bin`, import.meta.url)));
+/** guests/el2 and guests/secure, as committed. */
+export const el2 = prebuilt("el2");
+export const secure = prebuilt("secure");
 
 /** HW_CONFIG as the image reads it: which tests to run (guests/el2/test.h). */
 export const choice = (text: string): NonNullable<FvpOptions["hwConfig"]> => ({

@@ -32,7 +32,8 @@ enum { WDOG_LOAD = 0x00, WDOG_CONTROL = 0x08, WDOG_INTCLR = 0x0c, WDOG_LOCK = 0x
 enum { WDOG_UNLOCK = 0x1acce551, WDOG_ENABLE = 3, WDOG_TICKS = 48000000 };
 
 static const struct test *const lists[] = {mmu_tests, exception_tests, guest_tests, gic_tests, timer_tests, watchdog_tests,
-                                           pe_tests, gpf_tests, rmi_tests, rec_tests, feature_tests, ending_tests};
+                                           pe_tests, gpf_tests, rmi_tests, rec_tests, feature_tests, secure_tests,
+                                           ending_tests};
 
 static uint32_t error_code, checks;
 static bool skipped;

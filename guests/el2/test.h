@@ -15,7 +15,7 @@ struct test {
 
 /* The lists, one for each source file with tests; a row without `run` is the end. */
 extern const struct test mmu_tests[], exception_tests[], guest_tests[], gic_tests[], timer_tests[], watchdog_tests[],
-    pe_tests[], gpf_tests[], rmi_tests[], rec_tests[], feature_tests[], ending_tests[];
+    pe_tests[], gpf_tests[], rmi_tests[], rec_tests[], feature_tests[], secure_tests[], ending_tests[];
 
 /* A line of this test's output. */
 __attribute__((format(printf, 1, 2))) void message(const char *format, ...);

@@ -6,9 +6,6 @@
 #include "test.h"
 #include "timer.h"
 
-#define FFA_VERSION 0x84000063u
-#define FFA_VERSION_1_0 0x10000
-
 /* PMUv3: the cycle counter and an event, instructions retired, at EL2; the overflow's interrupt. DDI 0487, "PMU". */
 enum { PMCR_E = 1, PMCR_P = 2, PMCR_C = 4, PMCR_LC = 1 << 6, EVENT_INST_RETIRED = 0x08 };
 #define PM_CYCLES (1ull << 31)
@@ -69,14 +66,6 @@ static void feature_pmu_overflow(void) {
   gic_disable(INTID_PMU);
 }
 
-/* The Secure world answers FF-A when there is one. */
-static void feature_secure_world(void) {
-  int64_t version = psci(FFA_VERSION, FFA_VERSION_1_0, 0, 0);
-  if (version == PSCI_NOT_SUPPORTED) return skip("no Secure world that speaks FF-A");
-  check("FFA_VERSION is 1.0 or later", (uint64_t)version >= FFA_VERSION_1_0 && (uint64_t)version < 0x80000000);
-  message("FF-A %lu.%lu", (uint64_t)version >> 16, (uint64_t)version & 0xffff);
-}
-
 /* SMCCC: what answers, what does not. */
 static void feature_smccc(void) {
   check("SMCCC_VERSION is 1.1 or later", (uint64_t)psci(SMCCC_VERSION, 0, 0, 0) >= 0x10001);
@@ -91,6 +80,5 @@ const struct test feature_tests[] = {
     {"feature", "feature_smccc", feature_smccc},
     {"feature", "feature_pmu", feature_pmu},
     {"feature", "feature_pmu_overflow", feature_pmu_overflow},
-    {"feature", "feature_secure_world", feature_secure_world},
     {0, 0, 0},
 };
