@@ -58,7 +58,10 @@ export function injectSea(pe: Pe, esr: bigint, far: bigint): void {
   injectAbort(pe, esr, far, ISS_ABORT.EA.mask | ISS_ABORT.FSC.of(FSC.EXTERNAL));
 }
 
-/** An Address Size Fault, level 0, for an IPA beyond the Realm's IPA width. */
+/**
+ * An Address Size Fault, level 0, for an IPA beyond the Realm's IPA width: DEN0137 1.0-rel0, "Realm access to memory". TF-RMM
+ * injects an SEA, and so expects TF-A-Tests' "Realm SEA Adr Fault".
+ */
 export function injectAddressSizeFault(pe: Pe, esr: bigint, far: bigint): void {
   injectAbort(pe, esr, far, ISS_ABORT.FSC.of(FSC.ADDRESS_SIZE));
 }

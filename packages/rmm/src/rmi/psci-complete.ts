@@ -46,6 +46,8 @@ export const psciComplete = rmiCommand({
     const cpuOn = isCpuOn(fidOf(calling.getGpr(0)));
     const denied = status === psciCode("PSCI_DENIED");
     const permitted = status === psciCode("PSCI_SUCCESS") || (denied && cpuOn && !target.runnable);
+    // A failure has no effects: the request stays pending, and the calling REC cannot be entered. TF-RMM completes it with
+    // ALREADY_ON although it fails DENIED for a runnable target, which TF-A-Tests' "multi rec psci denied" goes on to expect.
     if (!permitted) return fail("status", "RMI_ERROR_INPUT");
 
     // A REC that has turned itself off, but has not left its PE yet, still counts as on.
