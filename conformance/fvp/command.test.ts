@@ -16,7 +16,12 @@ writeFileSync(path("small.bin"), "abcd");
 writeFileSync(path("large.bin"), "");
 truncateSync(path("large.bin"), 33 << 20);
 
-const fvp = (line: string) => realmbox(["fvp", ...line.split(" ")], { cwd });
+const given = new Set<string>();
+function fvp(line: string) {
+  const words = line.split(" ");
+  for (const word of words) given.add(word.replace(/=.*/, ""));
+  return realmbox(["fvp", ...words], { cwd });
+}
 
 test("the suite's console is on stdout, the report on stderr and in the files", async () => {
   const { code, stdout, stderr } = await fvp(
@@ -72,6 +77,29 @@ test("limits: exit code 124, and a report of what is known", async () => {
   const report = JSON.parse(stdout) as FvpReport;
   expect(report).toMatchObject({ exit: 124, suiteEnded: false, end: { kind: "limit" } });
   expect(report.totals.passed).toBeGreaterThan(3);
+});
+
+test("seeds, memory, flash, traces, the Secure world", async () => {
+  writeFileSync(path("rmi.cfg"), "el2 only=rmi_parallel ");
+  const { code, stdout, stderr } = await fvp(
+    "--ns el2@0x8a001000 --secure secure@0x6000000 --secure-el 1 --hw-config rmi.cfg --flash0 small.bin --flash1 small.bin " +
+      "--dram2 --seed 5 --interleave 9 --max-resets 0 --timeout 100 --trace=boot --trace-out trace.txt --quiet",
+  );
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toMatch(/rmi_parallel\s+Result => Passed/);
+  expect(text("trace.txt")).toMatch(/ pe0 boot /);
+});
+
+test("another RMM in the place of ours", async () => {
+  const line = "--ns el2 --rmm small.bin --hw-config gic.cfg --max-instructions 3000000 -q";
+  expect((await fvp(line)).code).toBeGreaterThanOrEqual(124);
+});
+
+test("every option of the help is used here", async () => {
+  const { stdout } = await realmbox(["fvp", "--help"]);
+  const options = [...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, name]) => name!);
+  expect(options.length).toBeGreaterThan(20);
+  expect(options.filter((name) => name !== "--help" && !given.has(name))).toEqual([]);
 });
 
 test.each([

@@ -38,7 +38,7 @@ enum {
 #define DRAM_END 0xfc000000ull
 /* The bytes that are all ones after power-on and survive a watchdog's reset. */
 #define NVM_BASE 0x82800000ull
-/* Granules for the RMM. */
+/* Granules for the RMM; the image lies elsewhere. */
 #define POOL_BASE 0x90000000ull
 #define POOL_SIZE 0x1000000ull
 
