@@ -3,5 +3,6 @@
  * cases (`cases/`), fuzzing against invariants (`fuzz/`), and one RMM beside another (`differential/`).
  */
 export * from "./cases/index.js";
+export * from "./differential/index.js";
 export * from "./driver/index.js";
 export * from "./fuzz/index.js";
