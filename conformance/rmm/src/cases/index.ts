@@ -1,5 +1,6 @@
 /** All conformance cases, in the order of the document: RMI, then what a Realm sees. */
 import type { ConformanceCase } from "./case.js";
+import { exitCases } from "./exits.js";
 import { psciCases } from "./psci.js";
 import { dataCases } from "./rmi/data.js";
 import { granuleCases } from "./rmi/granule.js";
@@ -41,6 +42,7 @@ export const CASES: readonly ConformanceCase[] = [
   ...unprotectedCases,
   ...ripasCases,
   ...psciCompleteCases,
+  ...exitCases,
   ...rsiCallCases,
   ...ipaStateCases,
   ...attestationCases,

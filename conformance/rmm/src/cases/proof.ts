@@ -3,7 +3,7 @@ import type { Proof } from "./coverage.js";
 
 // biome-ignore format: one mutant a line
 export const PROOF: Proof = {
-  digest: "6efd5990018b05148be577f47ae9545ed98f77627232c2597bc3f2c15ce76e7d",
+  digest: "c0d38d5077384ccaacb6b2ce5b153d81339ffa4aacdfc8c12777d11812616ccd",
   missed: [],
   mutants: {
     "PSCI/func_id": { how: "crash", by: "PSCI/func_id" },
