@@ -210,14 +210,38 @@ test("a Secure interrupt preempts the Host, who does not notice", () => {
   expect(fvp.machine.counters.fiqs).toBe(1);
 });
 
-test("a Secure interrupt that comes while a Realm runs is a REC exit due to FIQ", () => {
-  const bench = new Bench({
+/** Scripts as the Host, and an agent in a Realm. */
+const benchWithSecure = () =>
+  new Bench({
     crypto: nodeCrypto,
     board: fvpBoard({ frameBytes: 32 << 20, peCount: 2 }),
     secure: SECURE,
     interleave: 0n,
     clockMax: 2_000_000,
   });
+
+test("memory: Secure granules that the Host shows to a Realm as its own end in granule protection faults there", () => {
+  benchWithSecure().play(function* (host) {
+    const realm = yield* Realm.create(host);
+    const agent = yield* Agent.create(host, realm, 0x1000n);
+    yield* realm.activate(host);
+    yield* agent.begin(host);
+    for (const pa of [0x0700_0000n, 0xfc00_0000n]) {
+      yield* realm.share(host, pa, { pa });
+      const ipa = pa | realm.unprotected;
+      for (const [word, isWrite] of [
+        [a64.load(1, 2), 0n],
+        [a64.store(1, 2), WNR],
+      ] as const) {
+        const { exception } = yield* agent.run(host, word, { 2: ipa });
+        expect([pa, exception]).toEqual([pa, { vector: 0x200, esr: GPF | isWrite }]);
+      }
+    }
+  });
+});
+
+test("a Secure interrupt that comes while a Realm runs is a REC exit due to FIQ", () => {
+  const bench = benchWithSecure();
   bench.play(function* (host) {
     const realm = yield* Realm.create(host);
     const agent = yield* Agent.create(host, realm, 0x1000n);
