@@ -416,6 +416,12 @@ export class Machine {
     this.updateTimers(pe);
   }
 
+  /** Counts until something is due on a PE whose turn it is, whatever limit `run` was given. */
+  countsUntilDue(pe: Processor): number {
+    const due = Math.min(this.sliceEnd, pe.deadline, this.boardDevices.schedule.next);
+    return Math.max(due - this.now, 0);
+  }
+
   /** SEV: sets the event register of every PE. */
   sendEvent(): void {
     for (const pe of this.pes) pe.w[EVENT_LO] = 1;

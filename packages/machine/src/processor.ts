@@ -276,7 +276,7 @@ export class Processor implements Pe {
   }
 
   compute(counts: number): number {
-    const got = Math.min(counts, Math.max(this.w[BUDGET_LO]!, 0));
+    const got = Math.min(counts, this.machine.countsUntilDue(this));
     this.w[BUDGET_LO]! -= got;
     this.mark -= got;
     this.charged += got;
