@@ -93,11 +93,14 @@ realm_smc:
         ldp     x29, x30, [sp], #32
         ret
 
-/* void realm_hvc(void), and a call whose target may not be there. */
+/* void realm_hvc(void): an RMM may give the address behind the HVC as that of the exception, which then goes on one further. */
         .global realm_hvc
 realm_hvc:
         hvc     #0
+        nop
         ret
+
+/* void realm_call(uint64_t address): of what may not be there. */
 
         .global realm_call
 realm_call:
