@@ -3,7 +3,7 @@ import type { Proof } from "./coverage.js";
 
 // biome-ignore format: one mutant a line
 export const PROOF: Proof = {
-  digest: "c0d38d5077384ccaacb6b2ce5b153d81339ffa4aacdfc8c12777d11812616ccd",
+  digest: "0458de150ba4a48a2013a1162826c7d31d7eadd4e552270428c558f4f9cb9cb5",
   missed: [],
   mutants: {
     "PSCI/func_id": { how: "crash", by: "PSCI/func_id" },
