@@ -7,6 +7,7 @@ import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
 import { VERSION } from "./build-info.js";
 import { type ConformFlags, conformCommand } from "./cli/conform.js";
+import { type DiffRmmFlags, diffRmmCommand } from "./cli/diff-rmm.js";
 import { refuseForeignOptions } from "./cli/foreign-options.js";
 import { type FuzzFlags, fuzzCommand } from "./cli/fuzz.js";
 import { type FvpFlags, fvpCommand } from "./cli/fvp.js";
@@ -265,6 +266,19 @@ image ended or hung before its suite did.`,
     .addHelpText("after", examples("conform --filter RMI_VERSION", "conform --filter RMI_GRANULE --coverage --json"))
     .action((flags: ConformFlags) => {
       exitCode = conformCommand(flags);
+    });
+
+  root
+    .command("diff-rmm")
+    .description("make the same calls to realmbox's RMM and to another: exit code 0 a rule decides each difference")
+    .argument("<image>", "the other RMM's binary, which is booted at R-EL2")
+    .addOption(new Option("--random <n>", "random scripts beside the conformance cases").default("50", "50"))
+    .addOption(new Option("--seed <n>", "the seed of the first random script").default("1", "1"))
+    .option("--filter <text>", "only cases whose id contains the text")
+    .option("--json", "print the table as one JSON document")
+    .addHelpText("after", examples("diff-rmm rmm.img", "diff-rmm --filter RMI_RTT --random 0 --json rmm.img"))
+    .action((image: string, flags: DiffRmmFlags) => {
+      exitCode = diffRmmCommand(image, flags);
     });
 
   root

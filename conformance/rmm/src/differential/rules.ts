@@ -183,7 +183,7 @@ export const RULES: readonly Rule[] = [
   }),
   row({
     name: "unprotected_level_bound",
-    rule: "The level of RMI_RTT_UNMAP_UNPROTECTED is at least the Realm's start level; the reference walks from a table that is not there and never answers.",
+    rule: "The level of RMI_RTT_UNMAP_UNPROTECTED is at least the Realm's start level; the reference walks outside of its tables, meets a granule protection fault, and panics.",
     citation: heading("RMI_RTT_UNMAP_UNPROTECTED command, level_bound"),
     right: "own",
     when: { script: /UNPROTECTED\/level_bound\/start/, fields: /^end$/, second: /^no end after/ },
