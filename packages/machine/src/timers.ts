@@ -5,7 +5,7 @@
  * Timers are level-sensitive: the output is asserted while ENABLE is set, IMASK clear and the condition met; nothing is
  * latched.
  *
- * @spec DDI 0487, "The Generic Timer in AArch64 state": complete: but for the memory-mapped frames, which are devices
+ * @spec DDI 0487, "The Generic Timer in AArch64 state": complete
  */
 import { R } from "./cpu/state.js";
 import type { TimerName, Timers } from "./irq.js";
