@@ -15,6 +15,7 @@ const DOCUMENTS = {
   "DEN0137 1.0-rel0": "Realm Management Monitor specification, Arm",
   "RMM-EL3 Communication Specification 0.8": "interface between RMM and EL3 firmware, Trusted Firmware-A",
   "DEN0028 1.5": "SMC Calling Convention, Arm",
+  "DEN0077A 1.0": "Firmware Framework for Arm A-profile (FF-A), Arm",
   "DEN0022 1.1": "Power State Coordination Interface, Arm",
   "DDI 0487": "Architecture Reference Manual for A-profile, Arm",
   "IHI 0069H": "Generic Interrupt Controller, GICv3 and GICv4, Arm",

@@ -8,7 +8,7 @@
  * Non-secure target. FF-A has no FFA_RUN from a Secure physical instance, and TF-A refuses it; but the RMM ACS's Secure
  * payload, which is a 1.0 SPMC, goes back so.
  *
- * @spec DEN0077A 1.0, "Interface definitions" of the SPMD: partial: no framework messages, no logical partitions in the SPMD
+ * @spec DEN0077A 1.0, "Interfaces": partial: those of the SPMD; no framework messages, no logical partitions in it
  */
 import {
   FFA_FID,
