@@ -22,6 +22,7 @@ import { stage1Cases } from "./cases/stage1.js";
 import { stage2Cases } from "./cases/stage2.js";
 import { syndromeCases } from "./cases/syndromes.js";
 import { tlbCases } from "./cases/tlb.js";
+import { tlbHistoryCases } from "./cases/tlb-histories.js";
 import { translateCases } from "./cases/translate.js";
 import { CPUS, type Cpu, qemuVersion } from "./run-qemu.js";
 import { report, runSuite } from "./suite.js";
@@ -47,6 +48,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   interrupts: interruptCases,
   [`random translation, seed ${SEED}`]: randomCases(SEED, WORLDS),
   [`random programs, seed ${SEED}`]: programCases(SEED, WORLDS),
+  [`random histories of tables, seed ${SEED}`]: tlbHistoryCases(SEED, Math.ceil(WORLDS / 10)),
 };
 
 test("QEMU is installed", () => {
