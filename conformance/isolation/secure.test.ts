@@ -258,6 +258,39 @@ test("a Secure interrupt that comes while a Realm runs is a REC exit due to FIQ"
   });
 });
 
+test("pieces and snapshots make no difference", () => {
+  const program = (a: Assembler) => {
+    ask(a, TIMER, 3_000);
+    a.mov(20, 5_000).label("loop").word(0xf100_0694); // subs x20, x20, #1
+    a.bCond(1, "loop");
+    for (const pattern of [1, 2, 3]) {
+      ask(a, REGISTERS, pattern);
+      keep(a, 4);
+    }
+    ask(a, INTERRUPTS);
+    keep(a, 4, 5);
+  };
+  const whole = run(program);
+  const fvp = fvpWith(
+    (a) => {
+      a.mov(8, RESULTS);
+      program(a);
+      call(a, PSCI.SYSTEM_OFF);
+    },
+    { secure: SECURE },
+  );
+  const { machine } = fvp;
+  let end = machine.run({ instructions: 97 });
+  for (let n = 0; end.kind === "limit" && n < 20_000; n++) {
+    if (n % 100 === 0) machine.restore(machine.snapshot());
+    end = machine.run({ instructions: 97 });
+  }
+  expect(end.kind).toBe("stopped");
+  expect(fvp.words(RESULTS, 5)).toEqual([0n, 0n, 0n, 1n, 29n]);
+  expect(fvp.words(RESULTS, 5)).toEqual(whole.words(RESULTS, 5));
+  expect(machine.now).toBe(whole.machine.now);
+});
+
 test("each PE that starts has its own Secure context, and loses it with CPU_OFF", () => {
   const fvp = run((a) => {
     const start = (context: number) => {

@@ -67,6 +67,7 @@ const ARGUMENTS = 8;
 /** Views of a PE's state and context, made once. */
 interface Views {
   readonly bytes: Uint8Array;
+  readonly second: Uint8Array;
   readonly pe: Registers;
   readonly world: World;
   /** One for each run: the PE's registers, the Secure world's, the Non-secure world's. */
@@ -190,9 +191,9 @@ export class SecureWorld {
   #viewsOf(pe: Pe): Views {
     const at = this.#map.secureContext(pe.index);
     const bytes = this.#granule(pe, at);
-    const known = this.#views[pe.index];
-    if (known?.bytes === bytes) return known;
     const second = this.#granule(pe, at + BigInt(NS_BELOW));
+    const known = this.#views[pe.index];
+    if (known?.bytes === bytes && known.second === second) return known;
     let offset = 0;
     const below = BELOW_RUNS.map(({ first, count }) => {
       const start = offset;
@@ -203,7 +204,7 @@ export class SecureWorld {
         new BigUint64Array(second.buffer, second.byteOffset + start, count),
       ] as const;
     });
-    return (this.#views[pe.index] = { bytes, pe: registersOf(pe), world: worldAt(bytes, 0), below });
+    return (this.#views[pe.index] = { bytes, second, pe: registersOf(pe), world: worldAt(bytes, 0), below });
   }
 }
 
