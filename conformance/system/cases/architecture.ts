@@ -4,9 +4,9 @@
  * that each group names.
  */
 import { DEFAULTS, DEVICE, HCR, mapRunner, NORMAL, SCR, SCTLR, tcr, vtcr } from "../case.js";
-import { eret, hvc, isb, mov, mrs, msr, nop, op, smc, svc, sys } from "../encoding.js";
+import { dsb, eret, hvc, isb, mov, mrs, msr, nop, op, smc, svc, sys } from "../encoding.js";
 import { type Expecting, SVC_END } from "../expecting.js";
-import { CODE, DATA, NOTHING } from "../layout.js";
+import { CODE, DATA, dataWord, NOTHING } from "../layout.js";
 import type { Tree } from "../tables.js";
 import { mapRunner2 } from "./stage2.js";
 
@@ -414,6 +414,37 @@ const underTge: ArchitectureCase[] = [
       );
     },
   },
+  ...(["TLBI IPAS2E1", "TLBI IPAS2E1IS", "TLBI IPAS2LE1IS"] as const).map(
+    (instruction): ArchitectureCase => ({
+      // A host that follows with VMALLE1 names its own EL2&0 by it. DDI 0487, "TLB maintenance instructions".
+      name: `${instruction} is of the current VMID under {E2H, TGE}, too`,
+      run: (b) => {
+        const [va, ipa] = [0x12_3456_7000n, 0x7_2345_6000n];
+        const first = b.tree(48);
+        const second = b.tree(40, 1);
+        mapRunner(first);
+        mapRunner2(second);
+        first.map(va, ipa, { attr: NORMAL, ap: 1 });
+        second.map2(ipa, DATA);
+        b.install(first, second);
+        b.set({
+          HCR_EL2: HCR.RW | HCR.VM | HCR.E2H,
+          CPTR_EL2: 3n << 20n,
+          VTCR_EL2: vtcr(),
+          VTTBR_EL2: BigInt(second.root) | (5n << 48n),
+          TTBR0_EL1: BigInt(first.root),
+          TCR_EL1: tcr(),
+          SCTLR_EL1: SCTLR.OFF | SCTLR.M,
+        });
+        b.sees("EL1", "read", va, { to: "end", also: { X1: dataWord(DATA) } });
+        b.program.write64(second.at(ipa, 3), 0n);
+        b.program.msr("HCR_EL2", HCR.RW | HCR.VM | HCR.E2H | HCR.TGE);
+        b.executes("EL2", [sys(instruction, 1), dsb, isb], { to: "end" }, { x: { 1: ipa >> 12n } });
+        b.program.msr("HCR_EL2", HCR.RW | HCR.VM | HCR.E2H);
+        b.sees("EL1", "read", va, { to: "EL2", far: va, also: { HPFAR_EL2: ipa >> 8n } });
+      },
+    }),
+  ),
 ];
 
 /** "Exception entry": the flags stay. */
