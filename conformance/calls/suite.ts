@@ -1,44 +1,24 @@
 /**
- * Every function identifier of the four interfaces (RMI, RSI, PSCI, RMM-EL3), their neighbours and random others, with
- * random arguments, from a Host, from an RMM, from a realm and from a normal VM: architected results only, no crash, no
- * hang, and in the end no granule is lost. All runs are their seed's.
+ * Every function identifier of the interfaces (RMI, RSI, PSCI, RMM-EL3), their neighbours and random others, with random
+ * arguments, from an RMM, and from a realm and a normal VM that the Host runs in full: architected results only, no crash, no
+ * hang, and in the end no granule is lost. All runs are their seed's. What a Host calls is fuzzed in `rmm/src/fuzz/`.
  */
-import { Gpi, RMI_FID } from "@realmbox/abi";
 import { expect, test } from "vitest";
 import { problems } from "../../packages/rmm/src/testing/invariants.js";
 import { hostile, MiB, makeBox, makeGuest } from "../support/box.js";
-import { delegatedGranules, gpiAt, inspect } from "../support/memory.js";
-import { fuzzHost } from "./host-fuzz.js";
+import { delegatedGranules, inspect } from "../support/memory.js";
 import { fuzzRmm } from "./rmm-fuzz.js";
 
 /** Calls by caller and run. */
 export interface Amounts {
-  readonly host: number;
   readonly rmm: number;
   readonly realm: number;
   readonly vm: number;
   readonly seeds: readonly number[];
-  /** Each RMI command must have succeeded at least once: the runs are long enough. */
-  readonly everyCommand: boolean;
 }
 
-export function callSuite({ host, rmm, realm, vm, seeds, everyCommand }: Amounts): void {
+export function callSuite({ rmm, realm, vm, seeds }: Amounts): void {
   const number = (n: number) => n.toLocaleString("en-US");
-
-  test.each(seeds)(`${number(host)} SMCs of a Host on two PEs, seed %i`, (seed) => {
-    const { counts, problems: wrong, machine } = fuzzHost({ seed, calls: host, checkEvery: Math.ceil(host / 20) });
-    expect(wrong).toEqual([]);
-    for (const [state, list] of delegatedGranules(machine)) expect(list, state).toEqual([]);
-    for (const pa of inspect(machine).granules()) {
-      if (gpiAt(machine, pa) !== Gpi.NS) expect.fail(`the GPI of ${pa.toString(16)} is not Non-secure`);
-    }
-    const successful = Object.keys(RMI_FID).filter((name) => (counts[`${name} RMI_SUCCESS`] ?? 0) > 0);
-    if (everyCommand) expect(successful).toEqual(Object.keys(RMI_FID));
-    else expect(successful.length).toBeGreaterThan(15);
-    expect(counts["RMI_REC_ENTER RMI_SUCCESS"]).toBeGreaterThan(host / 1000);
-    for (const reason of ["SYNC", "IRQ"]) expect(counts[`exit RMI_EXIT_${reason}`], reason).toBeGreaterThan(0);
-    expect(counts["not supported"]).toBeGreaterThan(host / 20);
-  });
 
   test.each(seeds)(`${number(rmm)} SMCs of an RMM, seed %i`, (seed) => {
     const { counts, gptBefore, gptAfter } = fuzzRmm({ seed, calls: rmm });

@@ -5,7 +5,7 @@
 import type { Crypto } from "@realmbox/abi";
 import { Coverage, UNREACHABLE } from "./coverage.js";
 import { Generator, type Side } from "./generator.js";
-import { Run } from "./runner.js";
+import { Run, type RunOptions } from "./runner.js";
 import type { Script } from "./script.js";
 import { shrink } from "./shrink.js";
 
@@ -13,6 +13,8 @@ export interface CampaignOptions {
   readonly crypto: Crypto;
   /** The interpreter's bytes. */
   readonly engine: Uint8Array;
+  /** The RMM that is fuzzed: the native one when absent. */
+  readonly createRmm?: NonNullable<RunOptions["createRmm"]>;
   readonly side: Side;
   readonly calls: number;
   readonly seed: number;
@@ -75,6 +77,7 @@ const seedOf = (seed: number, episode: number): number => (seed * 0x1_0001 + epi
 
 export function fuzz(options: CampaignOptions): CampaignReport {
   const { crypto, engine, side, calls, seed, pes, now, time = Number.POSITIVE_INFINITY } = options;
+  const rmm = options.createRmm ? { createRmm: options.createRmm } : {};
   const start = now();
   const coverage = new Coverage();
   const outcomes: Record<string, number> = {};
@@ -98,7 +101,7 @@ export function fuzz(options: CampaignOptions): CampaignReport {
       done: generator.done.bind(generator),
     };
     const traced = sums.episodes % TRACED_EVERY === 0 ? { onTrace: coverage.onTrace } : {};
-    const run = new Run({ crypto, engine, pes, seed: episodeSeed, interleave, source, ...traced });
+    const run = new Run({ crypto, engine, pes, seed: episodeSeed, interleave, source, ...traced, ...rmm });
     const outcome = run.play();
     sums.episodes++;
     sums.calls += run.calls;
@@ -113,7 +116,7 @@ export function fuzz(options: CampaignOptions): CampaignReport {
       const script = shrink(
         { seed: episodeSeed, pes, interleave, note: `${invariant}: ${sentence}`, operations },
         invariant,
-        { crypto, engine, thorough: false, now, budget: options.shrinking ?? 60_000 },
+        { crypto, engine, ...rmm, thorough: false, now, budget: options.shrinking ?? 60_000 },
       );
       failure = { invariant, sentence, script, operations: operations.length, calls: sums.calls };
     }

@@ -126,6 +126,8 @@ export class Realm {
   readonly ram = new Set<number>();
   /** RECs that run now. */
   running = 0;
+  /** Ranges whose translations the call under way must have invalidated, as IPA and size. */
+  readonly stale: { readonly ipa: number; readonly size: number }[] = [];
   /** Grows with every change of a mapping: what a REC finds is certain only while it stays. */
   mappings = 0;
 

@@ -3,12 +3,20 @@
  * it compares: results, the REC's registers, RmiRecExit, memory and tables. A step is atomic, so nothing happens between the
  * two. What is wrong is thrown as a `Violation`.
  */
-import { type Firmware, GROUPS, type Pe, R, type SlotEvent, type SlotExit } from "@realmbox/machine";
+import {
+  type Firmware,
+  GROUPS,
+  type Pe,
+  R,
+  type SlotEvent,
+  type SlotExit,
+  type TlbiOperation,
+} from "@realmbox/machine";
 import { AGENT_IPA, AREA_SIZE, AREAS_IPA, agentCode, INSTRUCTION, ROUND_GPR, SECRET } from "./agent.js";
 import { Kind } from "./descriptors.js";
 import { type Inspection, Violation } from "./inspection.js";
 import { DRAM, PAGE, paOf } from "./layout.js";
-import { GPI_NS, LastExit, type Ledger, type Rec, Ripas } from "./ledger.js";
+import { GPI_NS, LastExit, type Ledger, type Realm, type Rec, Ripas } from "./ledger.js";
 import {
   bufferAt,
   bufferFault,
@@ -77,6 +85,8 @@ export class Observer implements Firmware {
   private readonly saved = new Map<Rec, Saved>();
   private readonly probes = new Map<Rec, Probe>();
   private readonly faults = new Map<Rec, bigint>();
+  /** TLB maintenance of the step under way. */
+  private readonly invalidated: TlbiOperation[] = [];
   private sinceFull = 0;
   private faultsSeen = 0;
 
@@ -110,7 +120,33 @@ export class Observer implements Firmware {
     return (this.onPe[pe.index] ??= onPe(pe));
   }
 
+  /** Told of each TLB maintenance operation of native firmware. */
+  noteTlbi(operation: TlbiOperation): void {
+    this.invalidated.push(operation);
+  }
+
+  /** Every range whose translations may be cached was invalidated, whatever this machine's TLBs hold. */
+  private nothingIsStale({ stale, params }: Realm, why: () => string): void {
+    for (const { ipa, size } of stale) {
+      const covered = this.invalidated.some(
+        (one) =>
+          (one.kind === "vmalls12e1" && one.vmid === params.vmid) ||
+          (one.kind === "ipas2e1" &&
+            one.vmid === params.vmid &&
+            Number(one.ipa) <= ipa &&
+            Number(one.ipa + one.size) >= ipa + size),
+      );
+      if (!covered)
+        throw new Violation(
+          "no stale translation",
+          `${why()}: IPA ${hex(ipa)} and ${hex(size)} bytes are not invalidated`,
+        );
+    }
+    stale.length = 0;
+  }
+
   private run(pe: Pe, event: SlotEvent, what: () => string): SlotExit {
+    this.invalidated.length = 0;
     try {
       return this.rmm.step(pe, event);
     } catch (error) {
@@ -189,7 +225,9 @@ export class Observer implements Firmware {
     const { inspection, ledger } = this;
     const realms = ledger.realms.size;
     if (command === "RMI_PSCI_COMPLETE") this.completesPsci(args);
+    const realm = ledger.realmAt(args.granule(1));
     verdict.apply!();
+    if (realm) this.nothingIsStale(realm, why);
     if (ledger.realms.size !== realms) inspection.expectVmids();
     for (const granule of verdict.granules) inspection.expect(granule);
     switch (command) {
@@ -449,7 +487,10 @@ export class Observer implements Firmware {
     const rec = this.at(pe).rec!;
     switch (verdict.kind) {
       case "exit":
-        throw new Violation("exits", `${text()}: the REC goes on; by the specification it leaves for the Host`);
+        throw new Violation(
+          "exits",
+          `${text()}: the REC goes on with X0 ${hex(r[R.X0]!)}; by the specification it leaves`,
+        );
       case "return": {
         verdict.apply?.();
         const count = Math.max(4, verdict.x.length);
@@ -465,7 +506,10 @@ export class Observer implements Firmware {
       }
       case "token": {
         const [x0, x1] = [r[R.X0]!, r[R.X0 + 1]!];
-        if ((x0 !== 0n && x0 !== 3n) || x1 > BigInt(verdict.max))
+        if (x0 === 3n && x1 === 0n) break;
+        const isRefused = verdict.buffer?.kind === "return" && x0 === 1n && x1 === 0n;
+        if (isRefused) break;
+        if (verdict.buffer || (x0 !== 0n && x0 !== 3n) || x1 > BigInt(verdict.max))
           throw new Violation("results", `${text()}: X0 is ${hex(x0)}, X1 ${hex(x1)}`);
         if (x0 === 0n) rec.attesting = false;
         break;
@@ -530,10 +574,12 @@ export class Observer implements Firmware {
       default:
         // A timer of the realm has fired meanwhile: the REC would have gone on, and leaves.
         if (verdict.kind === "return") verdict.apply?.();
-        if (verdict.kind === "token") rec.attesting = undefined;
+        if (verdict.kind === "token" && !verdict.buffer) rec.attesting = undefined;
         if (verdict.kind === "token-init") rec.attesting = true;
         forget(rec);
         expected = { reason: Reason.IRQ };
+        if (verdict.kind === "token" && verdict.buffer?.kind === "exit" && this.reasonAt(run) === Reason.SYNC)
+          expected = verdict.buffer.exit;
         keeps = false;
     }
     if (code === 0n) this.checkExit(run, expected, text);
@@ -558,6 +604,10 @@ export class Observer implements Firmware {
   private left(rec: Rec): void {
     for (const granule of [rec.granule, ...rec.aux]) this.inspection.remember(granule);
     if (rec.realm.running === 0) for (const granule of rec.realm.ram) this.inspection.remember(granule);
+  }
+
+  private reasonAt(run: number): number {
+    return this.inspection.page(run)[0x800]!;
   }
 
   /** RmiRecExit in the Host's memory. `expected` undefined: the fields are open, and no secret is in them. */

@@ -32,8 +32,11 @@ export type RealmVerdict =
       /** The RD may change. */
       readonly rd?: boolean;
     }
-  /** A part of the attestation token: X0 is RSI_INCOMPLETE or RSI_SUCCESS, X1 at most `max`. */
-  | { readonly kind: "token"; readonly max: number }
+  /**
+   * A part of the attestation token: X0 is RSI_INCOMPLETE or RSI_SUCCESS, X1 at most `max`. While it is being signed always
+   * RSI_INCOMPLETE without bytes, and only then what is wrong with the buffer: `buffer`.
+   */
+  | { readonly kind: "token"; readonly max: number; readonly buffer?: RealmVerdict }
   /** The attestation token is begun: X0 is RSI_SUCCESS. */
   | { readonly kind: "token-init" }
   | { readonly kind: "exit"; readonly exit: ExitFields; readonly apply?: () => void; readonly rd?: boolean }
@@ -133,8 +136,8 @@ const RSI: readonly ((input: RealmInput) => RealmVerdict)[] = [
     if (rec.attesting === undefined) return { kind: "any" };
     if (!rec.attesting) return result(2);
     const buffer = bufferAt(input, args.number(1));
-    if (buffer.kind === "fault") return buffer.verdict;
-    return buffer.kind === "empty" ? INPUT : { kind: "token", max: size };
+    if (buffer.kind === "fault") return { kind: "token", max: size, buffer: buffer.verdict };
+    return buffer.kind === "empty" ? { kind: "token", max: size, buffer: INPUT } : { kind: "token", max: size };
   },
   // RSI_REALM_CONFIG
   (input) => {

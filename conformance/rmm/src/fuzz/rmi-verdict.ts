@@ -155,7 +155,17 @@ function noTable(realm: Realm, args: Arguments, ipa: number, level: number): boo
 const noProtectedPage = (realm: Realm, args: Arguments, ipa: number): boolean =>
   args.number(ipa) >= realm.protectedSize || !args.aligned(ipa);
 
+/** An entry that the hardware may have used gets another meaning: DDI 0487, "TLB maintenance"; DEN0137, "RTT". */
+function replaced(realm: Realm, table: Table, index: number): void {
+  const kind = table.kind[index];
+  if (kind === Kind.UNASSIGNED || kind === Kind.UNASSIGNED_NS) return;
+  if (kind === Kind.ASSIGNED && table.ripas[index] !== Ripas.RAM) return;
+  const size = entrySize(table.level);
+  realm.stale.push({ ipa: table.base + index * size, size });
+}
+
 function setMapping(realm: Realm, { table, index }: Walk, kind: Kind, ripas: number, out: number): void {
+  replaced(realm, table, index);
   table.set(index, kind, ripas, out);
   realm.mappings++;
 }
@@ -284,6 +294,8 @@ const JUDGES: Readonly<Record<RmiCommand, (input: JudgeInput) => Verdict>> = {
     return accepted([rd, ...tables], () => {
       for (const granule of [rd, ...tables]) ledger.release(granule);
       ledger.realms.delete(realm);
+      for (const table of realm.starts)
+        for (let i = 0; i < table.used; i++) if (table.kind[i] === Kind.ASSIGNED_NS) replaced(realm, table, i);
       realm.mappings++;
     });
   },
@@ -322,6 +334,7 @@ const JUDGES: Readonly<Record<RmiCommand, (input: JudgeInput) => Verdict>> = {
     if (table.kind[index] === Kind.TABLE) return refused(rtt(reached), named);
     return accepted(named, () => {
       const child = unfolded(table, index, g);
+      replaced(realm, table, index);
       ledger.take(g, State.RTT, realm, child);
       table.set(index, Kind.TABLE, 0, paOf(g), child);
       realm.mappings++;
@@ -492,6 +505,7 @@ const JUDGES: Readonly<Record<RmiCommand, (input: JudgeInput) => Verdict>> = {
     if (end === base) return refused(rtt(level), named);
     return accepted(named, () => {
       for (let ipa = base, i = index; ipa < end; ipa += size, i++) {
+        if (request.value !== Ripas.RAM) replaced(realm, table, i);
         table.ripas[i] = request.value;
         if (table.kind[i] !== Kind.ASSIGNED) continue;
         for (let pa = table.out[i]!; pa < table.out[i]! + size; pa += PAGE) {

@@ -55,6 +55,8 @@ export interface RunOptions {
   /** Seed by which the PEs interleave; 0: equal turns. */
   readonly interleave: number;
   readonly source: OperationSource;
+  /** The RMM that is fuzzed: the native one when absent. */
+  readonly createRmm?: typeof createRmm;
   /** Look at everything after each call, not after each thousandth. */
   readonly thorough?: boolean;
   /** Called with the trace of RMI, RSI and PSCI calls. */
@@ -103,7 +105,7 @@ export class Run {
     const machine = new Machine({ board, engine, seed: BigInt(seed), interleave: BigInt(interleave) });
     this.machine = machine;
     this.ledger = new Ledger(crypto);
-    this.rmm = createRmm({ crypto, board, trace: machine.trace });
+    this.rmm = (options.createRmm ?? createRmm)({ crypto, board, trace: machine.trace });
     const native = { kind: "native" } as const;
     machine.install(
       "root-el3",
@@ -294,6 +296,11 @@ export class Run {
     this.inspection = inspection;
     this.observer = new Observer(this.rmm, { ledger, inspection, gic });
     this.observer.thorough = this.options.thorough ?? false;
+    const tlbi = machine.tlbi.bind(machine);
+    machine.tlbi = (pe, operation) => {
+      this.observer?.noteTlbi(operation);
+      tlbi(pe, operation);
+    };
     if (this.options.onTrace) machine.trace.subscribe(TRACED, this.options.onTrace);
     for (const { pe } of this.hosts) plantMarkers(pe);
     inspection.full(() => "before the first call");

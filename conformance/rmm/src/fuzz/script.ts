@@ -101,7 +101,8 @@ function operationOf(value: unknown, pes: number): Operation {
     const offsets = Object.entries(words).map(([offset, v]) => [integer(Number(offset), 0, 4088), word(v)] as const);
     pages.set(word(pa), Object.fromEntries(offsets));
   }
-  return { kind: "smc", pe, x: what.map(word), pages, time: integer(fourth, 0, 1e9) };
+  const call = { kind: "smc", pe, x: what.map(word), time: integer(fourth, 0, 1e9) } as const;
+  return pages.size > 0 ? { ...call, pages } : call;
 }
 
 function integer(value: unknown, min = 0, max = 2 ** 32): number {

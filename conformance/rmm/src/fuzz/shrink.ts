@@ -3,7 +3,7 @@
  * replayed from the start. What must stay is the invariant that breaks, not the sentence about it.
  */
 import type { Crypto } from "@realmbox/abi";
-import { Run, type RunOutcome } from "./runner.js";
+import { Run, type RunOptions, type RunOutcome } from "./runner.js";
 import type { Operation, Script } from "./script.js";
 
 export interface ReplayOptions {
@@ -11,14 +11,15 @@ export interface ReplayOptions {
   readonly engine: Uint8Array;
   /** Look at everything after each call: finds a failure where it happens. */
   readonly thorough: boolean;
+  readonly createRmm?: NonNullable<RunOptions["createRmm"]>;
 }
 
 /** Plays a script from reset. */
-export function replay(script: Script, { crypto, engine, thorough }: ReplayOptions): { outcome: RunOutcome; run: Run } {
+export function replay(script: Script, options: ReplayOptions): { outcome: RunOutcome; run: Run } {
   let at = 0;
   const { operations, pes, seed, interleave } = script;
   const source = { next: () => operations[at++] };
-  const run = new Run({ crypto, engine, pes, seed, interleave, source, thorough });
+  const run = new Run({ ...options, pes, seed, interleave, source });
   return { outcome: run.play(), run };
 }
 

@@ -3,7 +3,15 @@
  * stderr. Exit codes: 0 nothing found, 1 an invariant is broken, 125 a wrong option, or a script that cannot be read or
  * that no machine can play.
  */
-import { type CampaignReport, formatScript, fuzz, parseScript, replay, type Side } from "@realmbox/conformance";
+import {
+  type CampaignReport,
+  formatScript,
+  fuzz,
+  parseScript,
+  replay,
+  type Side,
+  UNREACHABLE,
+} from "@realmbox/conformance";
 import { generateInterpreter } from "@realmbox/machine";
 import { ENGINE } from "../build-info.js";
 import { nodeCrypto } from "../crypto/node.js";
@@ -83,7 +91,7 @@ function textOf(report: CampaignReport, out: string): string {
     `fuzz ${side}, seed ${seed}, ${pes} PEs: ${grouped(calls)} calls in ${(time / 1000).toFixed(1)} s (${grouped((calls * 1000) / time)} calls/s), ${episodes} episodes`,
     `  ${grouped(rmiCalls)} RMI, ${grouped(realmCalls)} of realms, ${grouped(otherCalls)} others`,
     `  ${Object.keys(reached).length} of ${declared} conditions reached, ${Object.keys(states).length} states`,
-    ...Object.entries(missing).map(([id, why]) => `  not reached: ${id}: ${why}`),
+    ...missingText(missing),
   ];
   if (failure) {
     lines.push(
@@ -96,6 +104,16 @@ function textOf(report: CampaignReport, out: string): string {
     lines.push("nothing found");
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** Conditions that cannot be met each with the reason, the others in a line. */
+function missingText(missing: CampaignReport["conditions"]["missing"]): string[] {
+  const entries = Object.entries(missing);
+  const others = entries.filter(([id]) => UNREACHABLE[id] === undefined).map(([id]) => id);
+  return [
+    ...(others.length > 0 ? [`  not reached: ${others.join(", ")}`] : []),
+    ...entries.filter(([id]) => UNREACHABLE[id] !== undefined).map(([id, why]) => `  out of reach: ${id}: ${why}`),
+  ];
 }
 
 function failureOf({ failure }: CampaignReport, out: string): object | undefined {
