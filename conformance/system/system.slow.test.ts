@@ -12,6 +12,7 @@ import { exceptionCases } from "./cases/exceptions.js";
 import { instructionCases } from "./cases/instructions.js";
 import { interruptCases } from "./cases/interrupts.js";
 import { memoryCases } from "./cases/memory.js";
+import { pauthCases } from "./cases/pauth.js";
 import { pmuCases } from "./cases/pmu.js";
 import { programCases } from "./cases/programs.js";
 import { randomCases } from "./cases/random.js";
@@ -43,6 +44,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   "system instructions": instructionCases,
   memory: memoryCases,
   "memory and V registers": simdMemoryCases,
+  "pointer authentication": pauthCases,
   "TLB maintenance": tlbCases,
   "performance monitors": pmuCases,
   interrupts: interruptCases,
