@@ -1,7 +1,7 @@
 /**
  * Debian's kernel as the Host at NS-EL2 of board `fvp`, with KVM and a guest of KVM's: EL2 as emulated code, its virtual
- * machine's stage 2, virtual GIC and timers, in VHE (the kernel at EL2) and in nVHE (the kernel at EL1), with one interleaving
- * of PEs and another.
+ * machine's stage 2, virtual GIC and timers, in VHE (the kernel at EL2), nVHE and protected mode (the kernel at EL1), with one
+ * interleaving of PEs and another.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -68,6 +68,13 @@ describe("KVM at NS-EL2", () => {
       mode: "nVHE",
       parameters: " kvm-arm.mode=nvhe",
       says: "Hyp nVHE mode initialized successfully",
+      interleave: 0n,
+    },
+    {
+      // E2H without TGE; the Host's kernel at EL1 has a stage 2 of its own.
+      mode: "protected, hVHE",
+      parameters: " kvm-arm.mode=protected",
+      says: "Protected hVHE mode initialized successfully",
       interleave: 0n,
     },
   ])(
