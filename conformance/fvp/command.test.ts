@@ -1,10 +1,12 @@
 /** `realmbox fvp` as users run it: what goes where, the files that it writes, exit codes, what it refuses. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DOMParser } from "@xmldom/xmldom";
 import type { FvpReport } from "realmbox";
 import { expect, test } from "vitest";
-import { realmbox, temporaryFolder } from "../support/cli.js";
+import { command, realmbox, temporaryFolder } from "../support/cli.js";
 
 const cwd = temporaryFolder("fvp");
 const path = (name: string) => join(cwd, name);
@@ -93,6 +95,23 @@ test("seeds, memory, flash, traces, the Secure world", async () => {
 test("another RMM in the place of ours", async () => {
   const line = "--ns el2 --rmm small.bin --hw-config gic.cfg --max-instructions 3000000 -q";
   expect((await fvp(line)).code).toBeGreaterThanOrEqual(124);
+});
+
+test("SIGINT ends the run, with the report and as shells count it", async () => {
+  writeFileSync(path("spin.cfg"), "el2 only=gic_sgi_self also=ending_spin");
+  const args = ["fvp", "--ns", "el2", "--hw-config", "spin.cfg", "--report", "signal.json", "-q"];
+  const child = spawn(process.execPath, [command, ...args], { cwd, stdio: ["ignore", "pipe", "ignore"] });
+  let stdout = "";
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk;
+    if (stdout.includes("ending_spin")) child.kill("SIGINT");
+  });
+  const [code] = await once(child, "close");
+  expect(code).toBe(130);
+  expect(JSON.parse(text("signal.json"))).toMatchObject({
+    end: { kind: "signal", why: "SIGINT ended the run" },
+    totals: { passed: 1, incomplete: 1 },
+  });
 });
 
 test("every option of the help is used here", async () => {
