@@ -26,6 +26,8 @@ export interface Case {
   readonly name: string;
   /** Runs on this CPU of QEMU; default Neoverse N1. */
   readonly cpu?: Cpu;
+  /** It counts instructions: QEMU does so under -icount alone. The same for all cases of a table. */
+  readonly counted?: boolean;
   readonly run: (bench: Bench) => void;
 }
 

@@ -23,14 +23,15 @@ export function qemuVersion(): string | undefined {
 
 const TIMEOUT_MS = 120_000;
 
-/** The output words. Throws when the image does not come to its end. */
-export async function runQemu(program: Program, cpu: Cpu): Promise<BigUint64Array> {
+/** The output words. Throws when the image does not come to its end. `counted`: with -icount, so that instructions count. */
+export async function runQemu(program: Program, cpu: Cpu, counted = false): Promise<BigUint64Array> {
   const folder = mkdtempSync(join(tmpdir(), "system-"));
   try {
     const image = join(folder, "cases.elf");
     writeFileSync(image, elfFile({ entry: RUNNER, segments: program.segments("qemu") }));
     const options = [
       ...["-M", "virt,secure=on,virtualization=on,gic-version=3", "-cpu", CPUS[cpu], "-m", `${RAM_SIZE >> 20}`],
+      ...(counted ? ["-icount", "shift=0"] : []),
       ...["-display", "none", "-serial", "none", "-monitor", "none", "-nic", "none", "-net", "none"],
       ...["-semihosting-config", "enable=on,target=native", "-kernel", image],
     ];

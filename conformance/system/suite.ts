@@ -63,7 +63,7 @@ export function compare({ program, cases, allowances }: Built, ours: BigUint64Ar
 /** Runs the cases of one CPU on QEMU and on ours. */
 export async function runSuite(cases: readonly Case[], cpu: Cpu): Promise<Outcome> {
   const built = build(cases);
-  const theirs = await runQemu(built.program, cpu);
+  const theirs = await runQemu(built.program, cpu, cases[0].counted);
   return compare(built, runMachine(built.program), theirs);
 }
 

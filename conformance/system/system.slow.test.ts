@@ -13,7 +13,7 @@ import { instructionCases } from "./cases/instructions.js";
 import { interruptCases } from "./cases/interrupts.js";
 import { memoryCases } from "./cases/memory.js";
 import { pauthCases } from "./cases/pauth.js";
-import { pmuCases } from "./cases/pmu.js";
+import { countingCases, pmuCases } from "./cases/pmu.js";
 import { programCases } from "./cases/programs.js";
 import { randomCases } from "./cases/random.js";
 import { registerCases } from "./cases/registers.js";
@@ -47,6 +47,7 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   "pointer authentication": pauthCases,
   "TLB maintenance": tlbCases,
   "performance monitors": pmuCases,
+  "instructions counted": countingCases,
   interrupts: interruptCases,
   [`random translation, seed ${SEED}`]: randomCases(SEED, WORLDS),
   [`random programs, seed ${SEED}`]: programCases(SEED, WORLDS),

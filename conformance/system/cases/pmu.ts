@@ -1,13 +1,12 @@
 /**
  * The performance monitors' registers: who may access them under which control, what they keep, and which counters an event
- * reaches at which EL. The event is PMSWINC_EL0's, which both machines count exactly; QEMU counts instructions under
- * -icount alone, and ours are checked against the machine's own counts in packages/machine/src/pmu. QEMU 7.2 has PMUv3p5 on
+ * reaches at which EL. Most events are PMSWINC_EL0's; instructions and cycles are counted beside QEMU's -icount. QEMU 7.2 has PMUv3p5 on
  * `max`, PMUv3p1 on Neoverse N1, and as many counters as ours.
  * DDI 0487, "Performance Monitors registers", "The Performance Monitors Extension".
  */
 import { Random } from "../../oracle/random.js";
 import { type Allowance, type Bench, type Case, HCR, type Level, SPSR } from "../case.js";
-import { mrs, msr, smc, svc } from "../encoding.js";
+import { mrs, msr, nop, smc, svc } from "../encoding.js";
 import { CODE } from "../layout.js";
 import type { Cpu } from "../run-qemu.js";
 
@@ -163,6 +162,33 @@ function eventCase(random: Random, at: number): Case {
     },
   };
 }
+
+/** Instructions and cycles (one each, with -icount shift=0) from the write that enables to the one that disables. */
+const countingCase = (level: Level, event: number, count: number): Case => ({
+  name: `${count} instructions at ${level}, event ${event}`,
+  cpu: "max",
+  counted: true,
+  run: (b) => {
+    b.set({ ...BASE, MDCR_EL3: bit(17), PMUSERENR_EL0: 1n, PMCR_EL0: 0x46n });
+    b.set({ PMCNTENCLR_EL0: ALL, PMOVSCLR_EL0: ALL });
+    // NSH; an overflow on the way.
+    b.set({ PMEVTYPER0_EL0: BigInt(event) | bit(27), PMEVCNTR0_EL0: 0xffff_fff0n, PMCNTENSET_EL0: bit(31) | 1n });
+    b.set({ PMCCFILTR_EL0: bit(27), PMCCNTR_EL0: 0n });
+    b.x({ 1: 0x41n, 2: 0x40n });
+    b.run(
+      level,
+      [
+        ...[msr("PMCR_EL0", 1), ...Array<number>(count).fill(nop), mrs(3, "PMEVCNTR0_EL0"), nop],
+        ...[msr("PMCR_EL0", 2), nop, mrs(4, "PMEVCNTR0_EL0"), mrs(5, "PMOVSSET_EL0"), mrs(6, "PMCCNTR_EL0")],
+      ],
+      { registers: 7 },
+    );
+    b.set({ PMCR_EL0: 0n, PMCNTENCLR_EL0: ALL, PMOVSCLR_EL0: ALL });
+  },
+});
+export const countingCases: readonly Case[] = (["EL0", "EL1", "EL2", "EL3"] as const).flatMap((level) =>
+  [0x08, 0x11].flatMap((event) => [0, 1, 7, 13, 14, 15, 16, 30].map((count) => countingCase(level, event, count))),
+);
 
 const EVENT_CASES = 250;
 const random = new Random(11);
