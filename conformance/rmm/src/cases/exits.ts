@@ -1,5 +1,5 @@
 /** REC exits by reason: what RmiRecExit says, and how the REC goes on. DEN0137 1.0-rel0, "REC exit". */
-import { PSCI_FID } from "@realmbox/abi";
+import { PSCI_FID, RMI_REALM_FLAGS } from "@realmbox/abi";
 import {
   AGENT_PATTERN,
   type Agent,
@@ -11,7 +11,7 @@ import {
   type RecExit,
   type Script,
 } from "../driver/index.js";
-import { type ConformanceCase, effects } from "./case.js";
+import { type ConformanceCase, type EffectOptions, effects } from "./case.js";
 import { check, equal, equalAll, refused } from "./check.js";
 import { runningRealm } from "./realm-calls.js";
 import { makeRam } from "./rmi/rec-enter.js";
@@ -561,6 +561,71 @@ const registers = effects("Realm registers", "Realm system registers", {
   ],
 });
 
+const PMCR: a64.SystemRegister = [3, 3, 9, 12, 0];
+const PMCNTENSET: a64.SystemRegister = [3, 3, 9, 12, 1];
+const PMINTENSET: a64.SystemRegister = [3, 0, 9, 14, 1];
+const PMOVSSET: a64.SystemRegister = [3, 3, 9, 14, 3];
+const PMOVSCLR: a64.SystemRegister = [3, 3, 9, 12, 3];
+const CYCLES = 1n << 31n;
+
+function* pmuRealm(host: Host, pmu_num_ctrs: number): Script<Agent> {
+  return (yield* runningRealm(host, { flags: RMI_REALM_FLAGS.PMU.mask, pmu_num_ctrs })).agent;
+}
+
+const NEEDS_PMU: EffectOptions = {
+  *skip(host) {
+    return (yield* features(host)).PMU_EN === 1n ? undefined : "a PMU is not offered";
+  },
+};
+
+const pmu = effects("Realm PMU", "Performance Monitors in a Realm", {
+  counters: [
+    "A Realm with a PMU of one counter: ID_AA64DFR0_EL1 has PMUVer, PMCR_EL0.N is 1",
+    function* (host) {
+      const agent = yield* pmuRealm(host, 1);
+      check((((yield* agent.mrs(host, "ID_AA64DFR0_EL1")) >> 8n) & 0xfn) !== 0n, "PMUVer is not zero");
+      equal(((yield* agent.mrs(host, PMCR)) >> 11n) & 0x1fn, 1n, "PMCR_EL0.N");
+    },
+    NEEDS_PMU,
+  ],
+  overflow: [
+    "pmu_ovf_status is active while an enabled counter's overflow interrupts, and only then",
+    function* (host) {
+      const agent = yield* pmuRealm(host, 1);
+      const status = function* (): Script<number> {
+        return (yield* agent.rec.enter(host, { gprs: [BigInt(a64.NOP)] })).pmu_ovf_status;
+      };
+      equal(yield* status(), 0, "pmu_ovf_status at first");
+      for (const [register, value] of [
+        [PMOVSSET, CYCLES],
+        [PMINTENSET, CYCLES],
+        [PMCNTENSET, CYCLES],
+      ] as const) {
+        yield* agent.run(host, a64.msr(register, 0), { 0: value });
+        equal(yield* status(), 0, "pmu_ovf_status before the PMU is enabled");
+      }
+      const outcome = yield* agent.exec(host, a64.msr(PMCR, 0), { 0: 1n });
+      // The overflow interrupt may be signalled to the Host at once.
+      if (outcome.kind === "exit") equal(outcome.exit.reason, "RMI_EXIT_IRQ", "the exit");
+      equal(yield* status(), 1, "pmu_ovf_status with the overflow");
+      yield* agent.run(host, a64.msr(PMOVSCLR, 0), { 0: CYCLES });
+      equal(yield* status(), 0, "pmu_ovf_status after the overflow is cleared");
+    },
+    { ...NEEDS_PMU, citation: "RmiRecExit type, pmu_ovf_status" },
+  ],
+  per_rec: [
+    "Performance monitor registers are each REC's own",
+    function* (host) {
+      const { agents } = yield* runningRealm(host, { flags: RMI_REALM_FLAGS.PMU.mask, pmu_num_ctrs: 1 }, { recs: 2 });
+      yield* agents[1]!.begin(host);
+      yield* agents[0]!.run(host, a64.msr(PMCNTENSET, 0), { 0: CYCLES });
+      equal(yield* agents[1]!.mrs(host, PMCNTENSET), 0n, "PMCNTENSET_EL0 of REC 1");
+      equal(yield* agents[0]!.mrs(host, PMCNTENSET), CYCLES, "PMCNTENSET_EL0 of REC 0");
+    },
+    NEEDS_PMU,
+  ],
+});
+
 const several = effects("Several PEs", "REC state; concurrency", {
   enter_running: [
     "A REC that runs on another PE is entered: RMI_ERROR_REC, and it runs on",
@@ -721,5 +786,6 @@ export const exitCases: readonly ConformanceCase[] = [
   ...interrupts,
   ...timers,
   ...registers,
+  ...pmu,
   ...several,
 ];

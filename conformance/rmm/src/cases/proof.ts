@@ -3,7 +3,7 @@ import type { Proof } from "./coverage.js";
 
 // biome-ignore format: one mutant a line
 export const PROOF: Proof = {
-  digest: "0458de150ba4a48a2013a1162826c7d31d7eadd4e552270428c558f4f9cb9cb5",
+  digest: "bf93d18df205d39be47903390bdeaef934be5fc858382014a8a64e2d0e030879",
   missed: [],
   mutants: {
     "PSCI/func_id": { how: "crash", by: "PSCI/func_id" },
@@ -205,7 +205,7 @@ export const PROOF: Proof = {
     "RMI_RTT_UNMAP_UNPROTECTED/rtte_state": { how: "behaviour", by: "RMI_RTT_UNMAP_UNPROTECTED/rtte_state" },
     "RMI_VERSION/incompat_lower": { how: "behaviour", by: "RMI_VERSION/incompat_lower/major" },
     "RSI_ATTESTATION_TOKEN_CONTINUE/addr_align": { how: "behaviour", by: "RSI_ATTESTATION_TOKEN_CONTINUE/addr_align" },
-    "RSI_ATTESTATION_TOKEN_CONTINUE/addr_bound": { how: "behaviour", by: "RSI_ATTESTATION_TOKEN_CONTINUE/addr_bound" },
+    "RSI_ATTESTATION_TOKEN_CONTINUE/addr_bound": { how: "crash", by: "RSI_ATTESTATION_TOKEN_CONTINUE/addr_bound/wild" },
     "RSI_ATTESTATION_TOKEN_CONTINUE/offset_bound": { how: "behaviour", by: "RSI_ATTESTATION_TOKEN_CONTINUE/offset_bound" },
     "RSI_ATTESTATION_TOKEN_CONTINUE/ripas": { how: "crash", by: "RSI_ATTESTATION_TOKEN_CONTINUE/ripas" },
     "RSI_ATTESTATION_TOKEN_CONTINUE/size_bound": { how: "behaviour", by: "RSI_ATTESTATION_TOKEN_CONTINUE/size_bound" },

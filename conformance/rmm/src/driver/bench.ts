@@ -49,7 +49,7 @@ export class PlayStopped extends Error {
   override readonly name = "PlayStopped";
 }
 
-const CLOCK_MAX = { native: 400_000, binary: 4_000_000_000 } as const;
+const CLOCK_MAX = { native: 400_000, binary: 500_000_000 } as const;
 const REFUSALS: readonly TraceCategory[] = ["rmi", "rsi", "psci"];
 
 export class Bench {

@@ -13,6 +13,10 @@ const cwd = temporaryFolder("cli");
 const path = (name: string) => join(cwd, name);
 const textOf = (name: string) => readFileSync(path(name), "utf8");
 copyFileSync(fileURLToPath(new URL("../../../../guests/prebuilt/hello.bin", import.meta.url)), path("kernel.bin"));
+copyFileSync(
+  fileURLToPath(new URL("../../../../guests/prebuilt-fvp/rmm-probe.bin", import.meta.url)),
+  path("probe.bin"),
+);
 writeFileSync(path("initrd.cpio"), "any bytes do");
 /** As `truncate -s 1M` makes them. */
 for (const name of ["disk.img", "data.img"]) writeFileSync(path(name), new Uint8Array(1 << 20));
@@ -86,6 +90,9 @@ const RUN: readonly (readonly [line: string, exitCode: number, ...checks: readon
     () => expect(textOf("run.pem")).toMatch(/^-----BEGIN PUBLIC KEY-----\n/),
   ],
   ["run -q --realm -c 2 --interleave 7 hello", 0, says("CPUs", "2, this one has MPIDR 0x0")],
+  ["run -q --pmu hello", 0, says("world", "normal VM")],
+  ["run -q --realm --pmu --pmu-counters 2 hello", 0, says("world", "realm")],
+  ["run -q --rmm probe.bin hello", 0, says("world", "normal VM")], // an RMM that answers, and makes no realms
   ["run -q --clock host hello", 0, says("world", "normal VM")],
   ["run -q --timeout 0.5 -p case=loop hostile", 124, tells(/^realmbox: .*time/)],
   ["run -q --max-instructions 1000 hello", 124, tells(/^realmbox: .*instruction/)],
@@ -222,7 +229,7 @@ describe("help", () => {
   });
 
   test("its examples run", async () => {
-    const commands = ["", "run ", "token ", "measure ", "verify ", "fvp "];
+    const commands = ["", "run ", "token ", "measure ", "verify ", "fvp ", "conform "];
     const helps = await Promise.all(commands.map((command) => output(`${command}--help`)));
     const examples = [...new Set(helps.flatMap((text) => text.match(/(?<=^ {2}realmbox ).*$/gm) ?? []))];
     expect(examples.length).toBeGreaterThan(7);

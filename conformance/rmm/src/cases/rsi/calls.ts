@@ -7,10 +7,19 @@ import {
   SMCCC_NOT_SUPPORTED,
   SMCCC_VERSION,
 } from "@realmbox/abi";
-import { a64, type Host, type Script } from "../../driver/index.js";
+import { Agent, a64, bytesFrom, type Host, Realm, type Script } from "../../driver/index.js";
 import { type ConformanceCase, effects } from "../case.js";
 import { check, equal, equalAll } from "../check.js";
-import { extended, hashName, rimOfAgentRealm } from "../measure.js";
+import {
+  afterData,
+  afterRec,
+  afterRipas,
+  asRegisters,
+  extended,
+  hashName,
+  initialRim,
+  rimOfAgentRealm,
+} from "../measure.js";
 import {
   BUFFER,
   EMPTY_PAGE,
@@ -270,6 +279,41 @@ const measurement = [
         const x = yield* rsiOk(host, agent, "RSI_MEASUREMENT_READ", 0n);
         equalAll(x.slice(1, 9), rimOfAgentRealm(host.bench.crypto, realm), "the RIM");
         othersKept(x, 8);
+      },
+      { citation: "Realm Initial Measurement" },
+    ],
+    rim_of_every_call: [
+      "Each call that the RIM covers extends it, in order: RIPAS by entry at two levels, measured and unmeasured data, a runnable REC; what it does not cover leaves it alone",
+      function* (host) {
+        const { crypto } = host.bench;
+        const content = bytesFrom(3);
+        const realm = yield* Realm.create(host);
+        const gprs = [1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n];
+        yield* realm.table(host, 0n, 2);
+        yield* host.ok("RMI_RTT_INIT_RIPAS", realm.rd, 0x20_0000n, 0x40_0000n);
+        yield* realm.tables(host, 0n);
+        yield* host.ok("RMI_RTT_INIT_RIPAS", realm.rd, 0x1_0000n, 0x1_2000n);
+        yield* realm.data(host, BUFFER, content, 1n);
+        yield* realm.unknownData(host, 0x1_1000n);
+        const agent = yield* Agent.create(host, realm, 0x1000n, { gprs });
+        yield* realm.rec(host, { runnable: false, pc: 0x5000n });
+        yield* realm.share(host, 0n);
+        yield* realm.activate(host);
+        yield* agent.begin(host);
+
+        let rim = initialRim(crypto, "sha-256", realm.params);
+        for (const [base, top] of [
+          [0x20_0000n, 0x40_0000n],
+          [0x1_0000n, 0x1_1000n],
+          [0x1_1000n, 0x1_2000n],
+        ] as const) {
+          rim = afterRipas(crypto, "sha-256", rim, { base, top });
+        }
+        rim = afterData(crypto, "sha-256", rim, { ipa: BUFFER, flags: 1n, content });
+        rim = afterData(crypto, "sha-256", rim, { ipa: 0x1000n, flags: 0n });
+        rim = afterRec(crypto, "sha-256", rim, { flags: 1n, pc: 0x1000n, gprs });
+        const x = yield* rsiOk(host, agent, "RSI_MEASUREMENT_READ", 0n);
+        equalAll(x.slice(1, 9), asRegisters(rim), "the RIM");
       },
       { citation: "Realm Initial Measurement" },
     ],
