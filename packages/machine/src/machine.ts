@@ -302,14 +302,16 @@ export class Machine {
     this.settle();
     this.mmu.flushAll();
     for (const protection of this.protections.values()) protection.invalidateAll();
-    return saveMachine(this, { time: this.time, turn: this.turn, sliceEnd: this.sliceEnd });
+    const { time, turn, sliceEnd, resetReason } = this;
+    return saveMachine(this, { time, turn, sliceEnd, ...(resetReason === undefined ? {} : { reset: resetReason }) });
   }
 
   /** Takes over a snapshot of a machine with the same board, firmware and parts. Throws when it is none. */
   restore(data: Uint8Array): void {
     invariant(!this.running, "a snapshot is restored between runs");
     this.forgetProtections();
-    const { time, turn, sliceEnd } = restoreMachine(this, data);
+    const { time, turn, sliceEnd, reset } = restoreMachine(this, data);
+    this.resetReason = reset;
     this.time = time;
     this.turn = turn;
     this.sliceEnd = sliceEnd;

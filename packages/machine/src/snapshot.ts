@@ -20,6 +20,8 @@ export interface SavedClock {
   readonly time: number;
   readonly turn: number;
   readonly sliceEnd: number;
+  /** Why the machine is to be reset when it runs again. */
+  readonly reset?: string;
 }
 
 interface Header {

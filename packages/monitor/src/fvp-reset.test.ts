@@ -119,6 +119,16 @@ test("SYSTEM_RESET2 is a warm reset; other types are refused", () => {
   expect(fvp.words(DRAM, 1)).toEqual([BigInt.asUintN(64, -2n)]);
 });
 
+test("a reset that was asked for between two runs is in a snapshot", () => {
+  const make = () => fvpWith((a) => a.loop()).machine;
+  const one = make();
+  one.run({ instructions: 100 });
+  one.requestReset("button");
+  const other = make();
+  other.restore(one.snapshot());
+  expect(other.run({ instructions: 100 })).toEqual({ kind: "stopped", reason: "button" });
+});
+
 test("V2M shutdown ends the run", () => {
   const { machine } = fvpWith((a) => {
     poke(a, V2M + 0xa4n, 0xc080_0000);
