@@ -52,6 +52,13 @@ const PLANTED = [
     'if (!BUG) pe.tlbi({ kind: "rpalos", pa, size: BigInt(GRANULE_SIZE) });',
   ],
   [
+    "TLB maintenance without an effect",
+    "no stale translation",
+    "machine/src/machine.ts",
+    "this.mmu.flushWhere((context) => context.state === state && context.vmid === vmid);",
+    "if (!BUG) this.mmu.flushWhere((context) => context.state === state && context.vmid === vmid);",
+  ],
+  [
     "a page is not counted in its table",
     "counts equal references",
     "rmm/src/rmi/data.ts",

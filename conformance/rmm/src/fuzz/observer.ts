@@ -12,11 +12,11 @@ import {
   type SlotExit,
   type TlbiOperation,
 } from "@realmbox/machine";
-import { AGENT_IPA, AREA_SIZE, AREAS_IPA, agentCode, INSTRUCTION, ROUND_GPR, SECRET } from "./agent.js";
-import { Kind } from "./descriptors.js";
+import { SECRET } from "./agent.js";
 import { type Inspection, Violation } from "./inspection.js";
-import { DRAM, PAGE, paOf } from "./layout.js";
+import { PAGE, paOf } from "./layout.js";
 import { GPI_NS, LastExit, type Ledger, type Realm, type Rec, Ripas } from "./ledger.js";
+import { Probes } from "./probes.js";
 import {
   bufferAt,
   bufferFault,
@@ -28,6 +28,7 @@ import {
   type RealmVerdict,
   Reason,
 } from "./realm-verdict.js";
+import { exitWord, isOfHardware, loaded, REASONS } from "./rec-run.js";
 import { Arguments, commandOf, type JudgeInput, judgeRmi, type Verdict } from "./rmi-verdict.js";
 
 const { EL1 } = GROUPS;
@@ -42,14 +43,6 @@ interface Saved {
   readonly gpr: BigUint64Array;
   /** Undefined: they were reset. */
   readonly el1: BigUint64Array | undefined;
-}
-
-/** What one access of the agent must not do, until something changes the realm's mappings. */
-interface Probe {
-  readonly mappings: number;
-  readonly faults: bigint;
-  readonly ipa: number;
-  readonly code: readonly bigint[];
 }
 
 interface OnPe {
@@ -83,8 +76,7 @@ export class Observer implements Firmware {
   private readonly gic: JudgeInput["gic"];
   private readonly onPe: OnPe[] = [];
   private readonly saved = new Map<Rec, Saved>();
-  private readonly probes = new Map<Rec, Probe>();
-  private readonly faults = new Map<Rec, bigint>();
+  private readonly probes: Probes;
   /** TLB maintenance of the step under way. */
   private readonly invalidated: TlbiOperation[] = [];
   private sinceFull = 0;
@@ -97,6 +89,7 @@ export class Observer implements Firmware {
     this.ledger = options.ledger;
     this.inspection = options.inspection;
     this.gic = options.gic;
+    this.probes = new Probes(options.ledger, options.inspection);
     this.ledger.onFrozen = (granule) => this.inspection.remember(granule);
   }
 
@@ -351,59 +344,7 @@ export class Observer implements Firmware {
       if (bytes[at + 8 + i] !== view.getUint8(0x200 + i))
         throw new Violation("results", `${text()}: the RsiHostCall does not hold the Host's gprs[${i >> 3}]`);
     }
-    this.planProbe(rec, view);
-  }
-
-  /** An access that the agent makes next and that must fault, because nothing is mapped there for it. */
-  private planProbe(rec: Rec, view: DataView): void {
-    this.probes.delete(rec);
-    const area = (rec.hostCall - AREAS_IPA) / AREA_SIZE;
-    const word = (n: number) => view.getUint32(0x200 + 8 * ROUND_GPR + 4 * n, true);
-    const isAccess = word(0) === (INSTRUCTION.LOAD | 0) >>> 0 || word(0) === INSTRUCTION.STORE >>> 0;
-    if (!Number.isInteger(area) || !isAccess || word(1) !== INSTRUCTION.BACK >>> 0) return;
-    const ipa = Number(view.getBigUint64(0x208, true));
-    if (ipa % 8 !== 0 || ipa >= rec.realm.ipaSize || this.isAccessible(rec, ipa)) return;
-    const code = Array.from({ length: 8 }, (_, n) => view.getBigUint64(0x200 + 8 * (ROUND_GPR + n), true));
-    this.probes.set(rec, { mappings: rec.realm.mappings, faults: this.faults.get(rec) ?? 0n, ipa, code });
-  }
-
-  private isAccessible({ realm }: Rec, ipa: number): boolean {
-    const { table, index, level } = realm.walk(ipa, 3);
-    const kind = table.kind[index];
-    if (kind === Kind.ASSIGNED) return table.ripas[index] === Ripas.RAM;
-    if (kind !== Kind.ASSIGNED_NS) return false;
-    const pa = table.out[index]! - (table.out[index]! % PAGE) + (ipa % 2 ** (12 + 9 * (3 - level)));
-    const granule = Math.floor((pa - DRAM) / PAGE);
-    // The GPI of shared memory changes without the realm's doing: not a case for this check.
-    return (
-      granule < 0 ||
-      granule >= this.ledger.gpi.length ||
-      (table.out[index]! & 0xc0) !== 0 ||
-      this.ledger.gpi[granule] === GPI_NS
-    );
-  }
-
-  /** Whether the agent has got through an access that had nothing behind it. */
-  private checkProbe(pe: Pe, rec: Rec, gprs: readonly bigint[]): void {
-    const probe = this.probes.get(rec);
-    this.probes.delete(rec);
-    this.faults.set(rec, gprs[5]!);
-    if (!probe || probe.mappings !== rec.realm.mappings || probe.faults !== gprs[5]) return;
-    const { r } = pe;
-    // The agent must have run as it was written, with stage 1 off.
-    if ((r[R.SCTLR_EL1]! & 1n) !== 0n || r[R.VBAR_EL1] !== 0x800n || rec.hostCall < 0) return;
-    const buffer = bufferAt({ rec }, rec.hostCall);
-    const code = bufferAt({ rec }, AGENT_IPA);
-    if (buffer.kind !== "mapped" || code.kind !== "mapped") return;
-    const area = this.inspection.page(buffer.granule);
-    const view = new DataView(area.buffer, area.byteOffset + (rec.hostCall % PAGE) + 0x100, 64);
-    if (!probe.code.every((word, n) => view.getBigUint64(8 * n, true) === word)) return;
-    const page = this.inspection.page(code.granule);
-    if (!AGENT.every((byte, i) => page[i] === byte)) return;
-    throw new Violation(
-      "no stale translation",
-      `the REC ${hex(paOf(rec.granule))} has accessed IPA ${hex(probe.ipa)}, where nothing is mapped`,
-    );
+    this.probes.plan(rec, view);
   }
 
   /** No register of the realm holds what the Host had in its own. */
@@ -583,7 +524,8 @@ export class Observer implements Firmware {
         keeps = false;
     }
     if (code === 0n) this.checkExit(run, expected, text);
-    if (expected?.reason === Reason.HOST_CALL) this.checkProbe(pe, rec, expected.gprs!);
+    if (expected?.reason === Reason.HOST_CALL) this.probes.check(rec, expected.gprs!, before.el1!);
+    else if (ec !== -1) this.probes.forget(rec);
     if (expected?.gprs?.some((value) => value >> 32n === BigInt(SECRET))) this.inspection.secretsAreOut = true;
     if (keeps) {
       const old = this.saved.get(rec);
@@ -624,7 +566,7 @@ export class Observer implements Firmware {
         continue;
       }
       // List registers, their control and timers are as the hardware has them.
-      if ((offset >= 0x300 && offset < 0x398) || (offset >= 0x400 && offset < 0x420) || offset === 0x700) continue;
+      if (isOfHardware(offset)) continue;
       const want = exitWord(expected, offset);
       if (want === undefined ? (low | high) === 0 : BigInt(high) * 0x1_0000_0000n + BigInt(low) === want) continue;
       throw new Violation(
@@ -635,41 +577,7 @@ export class Observer implements Firmware {
   }
 }
 
-const AGENT = agentCode();
-const REASONS = ["SYNC", "IRQ", "FIQ", "PSCI", "RIPAS_CHANGE", "HOST_CALL", "SERROR"];
 const STATUS = ["RMI_SUCCESS", "RMI_ERROR_INPUT", "RMI_ERROR_REALM", "RMI_ERROR_REC", "RMI_ERROR_RTT"];
-
-/** The 64-bit word of RmiRecExit at an offset; undefined: zero. DEN0137 1.0-rel0, "RmiRecExit type". */
-function exitWord(exit: ExitFields, offset: number): bigint | undefined {
-  if (offset >= 0x200 && offset < 0x2f8) return exit.gprs?.[(offset - 0x200) / 8];
-  switch (offset) {
-    case 0x0:
-      return BigInt(exit.reason);
-    case 0x100:
-      return exit.esr;
-    case 0x108:
-      return exit.far;
-    case 0x110:
-      return exit.hpfar;
-    case 0x500:
-      return exit.ripas?.base;
-    case 0x508:
-      return exit.ripas?.top;
-    case 0x510:
-      return exit.ripas && BigInt(exit.ripas.value);
-    case 0x600:
-      return exit.imm === undefined ? undefined : BigInt(exit.imm);
-  }
-  return undefined;
-}
-
-/** The register that an emulated load of `value` gives. DEN0137, "REC entry", emulated accesses. */
-function loaded(esr: bigint, value: bigint): bigint {
-  const width = 8 << Number((esr >> 22n) & 3n);
-  const cut = BigInt.asUintN(width, value);
-  if ((esr & (1n << 21n)) === 0n) return cut;
-  return BigInt.asUintN((esr & (1n << 15n)) === 0n ? 32 : 64, BigInt.asIntN(width, cut));
-}
 
 function onPe(pe: Pe): OnPe {
   const words = new Uint32Array(pe.bytes.buffer, pe.bytes.byteOffset + 8 * R.X0, 2 * 31);
