@@ -29,8 +29,11 @@ static uint64_t init(uint8_t first) {
 }
 
 static uint64_t next(uint64_t granule, uint64_t offset, uint64_t size) {
-  uint64_t written;
-  return rsi_attestation_token_continue(granule, offset, size, &written);
+  uint64_t status, written;
+  /* RSI_INCOMPLETE without a byte says that the signature takes longer, unless no byte was asked for. */
+  do status = rsi_attestation_token_continue(granule, offset, size, &written);
+  while (status == RSI_INCOMPLETE && written == 0 && size != 0);
+  return status;
 }
 
 /* X1 of the bare call, whatever the status. */

@@ -56,13 +56,13 @@ export const attestationTokenContinue = rsiCommand({
     if (offset + size > page) return fail("size_bound", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
     if (!rec.attest_in_progress) return fail("state", "RSI_ERROR_STATE");
+    const buffer = realmBuffer(rmm, rd, addr, fail);
+    if (!isPage(buffer)) return buffer;
+
     if (rec.token_work > 0) {
       rec.token_work -= rmm.pe.compute(rec.token_work);
       if (rec.token_work > 0) return { kind: "return", status: "RSI_INCOMPLETE", out: { len: 0n } };
     }
-    const buffer = realmBuffer(rmm, rd, addr, fail);
-    if (!isPage(buffer)) return buffer;
-
     const source = rmm.bytesAt(rec.auxAt(REC_AUX.ATTESTATION));
     const from = rec.token_offset;
     const length = Math.min(Number(size), rec.token_size - from);
