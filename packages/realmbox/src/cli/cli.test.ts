@@ -130,6 +130,7 @@ const RIM_OTHER = [
   ...["-c 2", "-m 128", "-i initrd.cpio", "-p exit=7", "--nodefaults", "--kaslr-seed 5", "--measurement-algo sha512"],
   ...["--cpus 3", "--mem 96", "--initrd kernel.bin", "--params exit=8"],
   ...["-d disk.img", "-d disk.img --rng", "--disk disk.img --disk data.img,ro --rng", "--console virtio"],
+  ...["--pmu", "--pmu --pmu-counters 2"],
 ];
 const RIM_SAME = [
   "hello --realm",
@@ -235,6 +236,6 @@ describe("help", () => {
     expect(examples.length).toBeGreaterThan(7);
     for (const line of examples) expect({ line, ...(await run(line)) }).toMatchObject({ line, code: EXIT_OF(line) });
     expect(traced(textOf("trace.txt"))).toBe("rec,rmi");
-  });
+  }, 180_000);
   const EXIT_OF = (line: string) => Number(/exit=(\d+)/.exec(line)?.[1] ?? 0);
 });
