@@ -115,7 +115,6 @@ export const RULES: readonly Rule[] = [
     citation: 'DDI 0487, "ISS encoding for an exception from a Data Abort", ISV',
     right: "own",
     when: {
-      script: /empty_page_unreachable|^random/,
       command: "RMI_REC_ENTER",
       fields: /^gprs\[0\]$/,
       first: /96000210$/,
@@ -187,6 +186,55 @@ export const RULES: readonly Rule[] = [
     citation: heading("RMI_RTT_UNMAP_UNPROTECTED command, level_bound"),
     right: "own",
     when: { script: /UNPROTECTED\/level_bound\/start/, fields: /^end$/, second: /^no end after/ },
+  }),
+  row({
+    name: "beyond_ipa",
+    rule: "An access beyond the IPA space is an Address size fault to the Realm; the reference injects a Synchronous External Abort.",
+    citation: heading("Realm exceptions"),
+    right: "own",
+    when: { script: /beyond_ipa/, command: "RMI_REC_ENTER", fields: /^gprs\[0\]$/, first: /9600000\d$/ },
+  }),
+  row({
+    name: "abort_without_syndrome",
+    rule: "far is zero for an abort that cannot be emulated; the reference fills it when the syndrome is not valid.",
+    citation: heading("RmiRecExit type"),
+    right: "own",
+    when: { script: /no_syndrome/, command: "RMI_REC_ENTER", fields: /^(far|esr|gprs\[0\])$/ },
+  }),
+  row({
+    name: "time",
+    rule: "The counter's value depends on how long the RMM takes.",
+    citation: 'DDI 0487, "The Generic Timer in AArch64 state"',
+    right: "both",
+    when: { script: /^REC exit\/effect\/(fires_|asserted_|counters)/, command: "RMI_REC_ENTER", fields: /^gprs\[1\]$/ },
+    diverges: true,
+  }),
+  row({
+    name: "id_registers",
+    rule: "ID registers describe what the Realm has; the reference shows the machine's PMU and breakpoints, whatever the Realm's parameters are.",
+    citation: heading("Realm feature discovery"),
+    right: "own",
+    when: {
+      script: /^Realm registers\/effect\/(id_registers|breakpoints|no_pmu)/,
+      command: "RMI_REC_ENTER",
+      fields: /^gprs\[1\]$/,
+    },
+    diverges: true,
+  }),
+  row({
+    name: "undefined_hvc",
+    rule: "The return address of an UNDEFINED instruction is the instruction; the reference passes on that of HVC, the next one.",
+    citation: 'DDI 0487, "Preferred exception return address"',
+    right: "own",
+    when: { script: /psci_by_hvc/, command: "RMI_REC_ENTER", fields: /^gprs\[1\]$/ },
+  }),
+  row({
+    name: "several_pes",
+    rule: "Which PE comes first depends on how long the RMM takes: either order is right.",
+    citation: heading("Command execution"),
+    right: "both",
+    when: { script: /^Several PEs\// },
+    diverges: true,
   }),
 ];
 
