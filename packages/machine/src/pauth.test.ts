@@ -71,7 +71,7 @@ function start({ el, registers }: Pick<Setting, "el" | "registers">, words: read
       PC: DRAM,
       ...Object.fromEntries(pointers.map((pointer, n) => [`X${n + 1}`, pointer])),
       X8: MODIFIER,
-    } as PeAt["registers"],
+    } as NonNullable<PeAt["registers"]>,
   });
   at.machine.load(
     DRAM,
