@@ -109,6 +109,8 @@ export function agentCode(): Uint8Array {
     put(mov(20, 19), mov(21, 19), mov(22, 19), mov(23, 19), MSR_TPIDR_EL0 | 19, fmov(0, 19), fmov(31, 19));
     put(movz(1, SECRET_IPA), str(19, 1, 0), str(19, 1, 0x800), str(19, 1, 0xff8));
     put(movz(1, INSTRUCTION.BACK & 0xffff), movk(1, INSTRUCTION.BACK >>> 16, 16), str(1, 29, 0x140), movz(25, 0));
+    // The first host call says that no exception was taken, whatever was in the page before.
+    put(str(25, 29, 48));
     loop = 4 * at;
     put(movz(0, 0x0199), movk(0, 0xc400, 16), mov(1, 29), INSTRUCTION.SMC);
     for (let i = 0; i < 4; i++) put(ldp(1, 2, 29, 96 + 16 * i), stp(1, 2, 29, 0x100 + 16 * i));
