@@ -19,6 +19,10 @@ describe("of a Host", () => {
       reasons.push(reason);
       stop(reason);
     };
+    machine.onReset = ({ reason }) => {
+      reasons.push(reason);
+      return false;
+    };
     expect(trySmc(box, fid, 0n)).toBeUndefined();
     expect(reasons).toEqual([name === "PSCI_SYSTEM_OFF" ? "PSCI_SYSTEM_OFF" : "PSCI_SYSTEM_RESET"]);
   });
