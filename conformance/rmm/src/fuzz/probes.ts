@@ -72,6 +72,8 @@ export class Probes {
     this.planned.delete(rec);
     this.faults.set(rec, gprs[5]!);
     if (!probe || probe.mappings !== rec.realm.mappings || probe.faults !== gprs[5]) return;
+    // RECs that started with the same X0 share an area: only X1 says whose round this was.
+    if (gprs[1] !== BigInt(probe.ipa)) return;
     if ((el1[SCTLR]! & 1n) !== 0n || el1[VBAR] !== AGENT_VECTORS || rec.hostCall < 0) return;
     const buffer = bufferAt({ rec }, rec.hostCall);
     const code = bufferAt({ rec }, AGENT_IPA);
