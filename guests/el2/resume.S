@@ -1,5 +1,6 @@
 /* PSCI CPU_SUSPEND with loss of context (DEN0022, "CPU_SUSPEND"): the PE comes back at resume_entry with its MMU off. */
 #include "layout.h"
+#include "../lib/frames.h"
 
         .arch   armv8.4-a
         .text
@@ -8,12 +9,7 @@
         .global suspend_powerdown
 suspend_powerdown:
         sub     sp, sp, #96
-        stp     x19, x20, [sp, #0]
-        stp     x21, x22, [sp, #16]
-        stp     x23, x24, [sp, #32]
-        stp     x25, x26, [sp, #48]
-        stp     x27, x28, [sp, #64]
-        stp     x29, x30, [sp, #80]
+        save_callee_saved
         mov     x1, sp
         adrp    x2, suspended_sp
         add     x2, x2, :lo12:suspended_sp
@@ -50,12 +46,7 @@ resume_entry:
         add     x0, x0, :lo12:host_regime
         bl      regime_enter
         mov     x0, #1
-1:      ldp     x19, x20, [sp, #0]
-        ldp     x21, x22, [sp, #16]
-        ldp     x23, x24, [sp, #32]
-        ldp     x25, x26, [sp, #48]
-        ldp     x27, x28, [sp, #64]
-        ldp     x29, x30, [sp, #80]
+1:      restore_callee_saved
         add     sp, sp, #96
         ret
 

@@ -60,8 +60,8 @@ export class StandIn {
   /** Pages at which no memory answers. */
   readonly absent = new Set<bigint>();
   readonly tlbi: unknown[] = [];
-  /** What a PE has left of the clock whenever firmware computes; unlimited when absent. */
-  computeAtMost: number | undefined;
+  /** What a PE has left of the clock whenever firmware computes. */
+  computeAtMost = Number.POSITIVE_INFINITY;
   readonly events: TraceEvent[] = [];
   readonly pes: StandInPe[];
   readonly rmm: Firmware;
@@ -313,12 +313,11 @@ export class StandInPe implements Pe {
     this.machine.tlbi.push(operation);
   }
 
-  /** EL3: granule transitions and attestation services. */
-  /** Nothing else is ever due. */
   compute(counts: number): number {
-    return this.machine.computeAtMost === undefined ? counts : Math.min(counts, this.machine.computeAtMost);
+    return Math.min(counts, this.machine.computeAtMost);
   }
 
+  /** EL3: granule transitions and attestation services. */
   smcNow(): void {
     const [fid, x1, x2, x3] = [0, 1, 2, 3].map((i) => this.r[R.X0 + i]!) as [bigint, bigint, bigint, bigint];
     const { machine } = this;
