@@ -87,16 +87,21 @@ export function imageProblem(
   return configs.length > countMax ? { kind: "too-many-configs", countMax } : undefined;
 }
 
-/** The measurements in boot order: the monitor, the RMM, configurations. SHA-256 over each image's bytes. */
-export function measure(crypto: Crypto, { monitor, secure, rmm, configs }: MeasuredImages): Component[] {
-  const component = (type: string, data: Uint8Array): Component => ({
-    type,
-    measurement: crypto.hash("sha-256", data),
-  });
+/** What is measured, in boot order: the monitor, the Secure world, the RMM, configurations. */
+export function measuredComponents({
+  monitor,
+  secure,
+  rmm,
+  configs,
+}: MeasuredImages): { readonly type: string; readonly data: Uint8Array }[] {
   return [
-    component("AP_BL31", monitor),
-    ...(secure ? [component("AP_BL32", secure.image)] : []),
-    ...(rmm ? [component("RMM", rmm.image)] : []),
-    ...configs.map(({ name, data }) => component(name, data)),
+    { type: "AP_BL31", data: monitor },
+    ...(secure ? [{ type: "AP_BL32", data: secure.image }] : []),
+    ...(rmm ? [{ type: "RMM", data: rmm.image }] : []),
+    ...configs.map(({ name, data }) => ({ type: name, data })),
   ];
 }
+
+/** Their measurements: SHA-256 over each image's bytes. */
+export const measure = (crypto: Crypto, images: MeasuredImages): Component[] =>
+  measuredComponents(images).map(({ type, data }) => ({ type, measurement: crypto.hash("sha-256", data) }));

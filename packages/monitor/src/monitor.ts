@@ -50,7 +50,16 @@ import {
   setUpTimers,
 } from "./boot.js";
 import { GranuleTables } from "./gpt.js";
-import { type ConfigBlob, type HostImage, imageProblem, measure, type RmmImage, type SecureImage } from "./images.js";
+import {
+  type ConfigBlob,
+  type HostImage,
+  imageProblem,
+  type MeasuredImages,
+  measure,
+  measuredComponents,
+  type RmmImage,
+  type SecureImage,
+} from "./images.js";
 import { deriveCpak, deriveRak, platformIdentity } from "./keys.js";
 import { isProtected, overwriteProtected } from "./mem-protect.js";
 import {
@@ -372,12 +381,7 @@ class Monitor {
     const { board, pes } = this.#machine;
     const { rmm, host, secure, configs = [], seed } = this.#options;
     const crypto = this.#crypto;
-    const components = measure(crypto, {
-      monitor: this.image,
-      configs,
-      ...(secure ? { secure } : {}),
-      ...(rmm ? { rmm } : {}),
-    });
+    const components = measure(crypto, this.#images);
     for (const { type, measurement } of components) this.#boot("measured", { type, "sha-256": toHex(measurement) });
 
     setUpDistributor(pe, board);
@@ -466,21 +470,21 @@ class Monitor {
 
   // Attestation
 
+  get #images(): MeasuredImages {
+    const { rmm, secure, configs = [] } = this.#options;
+    return { monitor: this.image, configs, ...(secure ? { secure } : {}), ...(rmm ? { rmm } : {}) };
+  }
+
   #platformToken(pe: Pe, challenge: Uint8Array): Uint8Array {
     const { cpak, measurements } = this.#memory.globals(pe);
-    const { rmm, secure, configs = [], seed } = this.#options;
-    const names = [
-      "AP_BL31",
-      ...(secure ? ["AP_BL32"] : []),
-      ...(rmm ? ["RMM"] : []),
-      ...configs.map(({ name }) => name),
-    ];
-    invariant(names.length === measurements.length, "every component was measured at boot");
+    const { seed } = this.#options;
+    const images = measuredComponents(this.#images);
+    invariant(images.length === measurements.length, "every component was measured at boot");
     return platformToken({
       crypto: this.#crypto,
       cpak,
       identity: platformIdentity({ crypto: this.#crypto, seed }, this.#machine.board.name),
-      components: measurements.map((measurement, n) => ({ type: names[n]!, measurement })),
+      components: measurements.map((measurement, n) => ({ type: images[n]!.type, measurement })),
       challenge,
     });
   }
