@@ -17,6 +17,7 @@ export default defineConfig({
   test: {
     include: ["packages/*/src/**/*.test.ts", "conformance/**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/*.{slow,soak}.test.ts"],
+    setupFiles: [at("conformance/support/jit-setup.ts")],
     testTimeout: 60_000,
     maxWorkers: 2,
   },

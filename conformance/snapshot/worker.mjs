@@ -7,12 +7,13 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const { library, image, cpus, realm, params, stopAt, saveTo, restoreFrom, traceTo } = JSON.parse(process.argv[2]);
-const { Box, nodeCrypto, TRACE_CATEGORIES, traceLine } = await import(pathToFileURL(library));
+const { Box, nodeCrypto, parseJit, TRACE_CATEGORIES, traceLine } = await import(pathToFileURL(library));
 const lines = [];
 const options = {
   crypto: nodeCrypto,
   pes: cpus,
   dramSize: 256n << 20n,
+  jit: parseJit(process.env.REALMBOX_JIT ?? "on"),
   trace: { categories: TRACE_CATEGORIES, listener: (event) => void lines.push(traceLine(event)) },
 };
 const config = { kernel: new Uint8Array(readFileSync(image)), cpus, realm, params, memory: 32n << 20n };

@@ -37,6 +37,7 @@ import { Gic } from "./gic/gic.js";
 import { GranuleProtection } from "./gpt.js";
 import { Interleaving } from "./interleaving.js";
 import { Line } from "./irq.js";
+import { type Jit, usualJit } from "./jit.js";
 import { PAGE_SIZE, PhysicalMemory } from "./memory.js";
 import { Regime } from "./mmu/context.js";
 import { Mmu } from "./mmu/mmu.js";
@@ -74,6 +75,8 @@ export interface MachineOptions {
   readonly interleave?: bigint;
   /** What the counter follows; without it time is instructions alone, and runs repeat. */
   readonly clock?: HostClock;
+  /** Whether hot code is translated; default: what `setUsualJit` said, "on" when nobody did. */
+  readonly jit?: Jit;
 }
 
 /** A reset of the running machine. */
@@ -98,6 +101,8 @@ export type RunEnd =
 
 export class Machine {
   readonly board: Board;
+  /** Whether hot code is translated. */
+  readonly jit: Jit;
   readonly pes: readonly Processor[];
   readonly memory: PhysicalMemory;
   readonly bus = new Bus();
@@ -149,8 +154,9 @@ export class Machine {
   private resetReason: string | undefined;
   private end: RunEnd | undefined;
 
-  constructor({ board, engine, seed = 0n, interleave = 0n, clock }: MachineOptions) {
+  constructor({ board, engine, seed = 0n, interleave = 0n, clock, jit = usualJit() }: MachineOptions) {
     this.board = board;
+    this.jit = jit;
     this.countsPerMs = (board.counterHz * board.instructionsPerTick) / 1000;
     this.engineBytes = engine;
     this.hostClock = clock;

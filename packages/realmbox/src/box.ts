@@ -5,7 +5,7 @@
  */
 import type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
 import { createHost, type Host } from "@realmbox/host";
-import { baseBoard, type HostClock, Machine, type RunEnd } from "@realmbox/machine";
+import { baseBoard, type HostClock, type Jit, Machine, type RunEnd } from "@realmbox/machine";
 import { createMonitor, type PlatformIdentity, platformIdentity } from "@realmbox/monitor";
 import { createRmm } from "@realmbox/rmm";
 import { type Result, success, VirtualMachine, type VmConfig } from "@realmbox/vmm";
@@ -34,6 +34,8 @@ export interface BoxOptions {
    * inputs give equal runs. A guest then runs by `Guest.runAsync`, which waits where the guest does.
    */
   readonly clock?: HostClock;
+  /** Whether hot code is translated to WebAssembly; default "on". Runs do not depend on it, only their speed. */
+  readonly jit?: Jit;
   /** Subscriptions that begin before the boot. */
   readonly trace?: {
     readonly categories: readonly TraceCategory[];
@@ -64,6 +66,7 @@ export class Box {
       interleave = 0n,
       engine = ENGINE,
       clock,
+      jit,
       trace,
       rmm,
       onRmmConsole,
@@ -76,6 +79,7 @@ export class Box {
       interleave,
       ...(engine === undefined ? {} : { engine }),
       ...(clock === undefined ? {} : { clock }),
+      ...(jit === undefined ? {} : { jit }),
     });
     if (trace) this.machine.trace.subscribe(trace.categories, trace.listener);
     const platformSeed = { crypto, seed: seedBytes(seed) };

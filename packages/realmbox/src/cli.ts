@@ -12,6 +12,7 @@ import { refuseForeignOptions } from "./cli/foreign-options.js";
 import { type FuzzFlags, fuzzCommand } from "./cli/fuzz.js";
 import { type FvpFlags, fvpCommand } from "./cli/fvp.js";
 import { imagesCommand } from "./cli/images-command.js";
+import { chooseJit } from "./cli/jit-option.js";
 import { measureCommand, type RunFlags, runCommand, type TokenFlags, tokenCommand, writeAll } from "./cli/run.js";
 import { EXIT, UsageError } from "./cli/usage.js";
 import { type CommandOutput, showTokenCommand, verifyCommand } from "./cli/verify.js";
@@ -65,6 +66,7 @@ function runOptions(command: Command, { quiet }: { quiet: string }): Command {
       "--challenge <hex>",
       "the verifier's nonce for the guest's token, 1 to 64 bytes, or 'random' (default: zeros)",
     )
+    .addOption(jitOption())
     .option(
       "--clock <kind>",
       "what time follows: virtual (equal runs) or host (for people who type) (default: virtual)",
@@ -87,6 +89,10 @@ function runOptions(command: Command, { quiet }: { quiet: string }): Command {
     .option("-q, --quiet", quiet);
 }
 
+/** Of every command that runs a machine. */
+const jitOption = () =>
+  new Option("--jit <mode>", "translate hot code: on, off, or what has run n times (default: on)");
+
 const collect = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
 /** Examples at the end of a command's help; cli/cli.test.ts runs each. */
@@ -105,6 +111,7 @@ function program(): Command {
     .version(VERSION, "-V, --version")
     .enablePositionalOptions()
     .showSuggestionAfterError(true)
+    .hook("preAction", (_, command) => chooseJit(command.opts<{ jit?: string }>().jit))
     .addHelpText(
       "after",
       `${examples("run --realm hello", "images ls")}
@@ -223,6 +230,7 @@ A file or a pipe is read when the guest waits for input; at its end the guest ge
       "--interleave <n>",
       "the seed by which CPUs interleave, at instruction boundaries (default: 0, turns of 10,000 instructions)",
     )
+    .addOption(jitOption())
     .option("--timeout <seconds>", "end the run after this time, with exit code 124")
     .option(
       "--max-instructions <n>",
@@ -261,6 +269,7 @@ image ended or hung before its suite did.`,
     )
     .option("--coverage", "tell of each failure condition which cases exercise it, and whether deleting it is noticed")
     .option("--rmm <file>", "an RMM for R-EL2 in place of realmbox's own; conditions are then judged by status alone")
+    .addOption(jitOption())
     .option("--junit <file>", "write the results to a file, as JUnit XML")
     .option("--json", "print the results as one JSON document")
     .addHelpText("after", examples("conform --filter RMI_VERSION", "conform --filter RMI_GRANULE --coverage --json"))
@@ -275,6 +284,7 @@ image ended or hung before its suite did.`,
     .addOption(new Option("--random <n>", "random scripts beside the conformance cases").default("50", "50"))
     .addOption(new Option("--seed <n>", "the seed of the first random script").default("1", "1"))
     .option("--filter <text>", "only cases whose id contains the text")
+    .addOption(jitOption())
     .option("--json", "print the table as one JSON document")
     .addHelpText("after", examples("diff-rmm rmm.img", "diff-rmm --filter RMI_RTT --random 0 --json rmm.img"))
     .action((image: string, flags: DiffRmmFlags) => {
@@ -293,6 +303,7 @@ image ended or hung before its suite did.`,
     .option("--time <seconds>", "make no more calls after this time")
     .option("--out <file>", "where the script of a failure goes (default: fuzz-SIDE-SEED.script)")
     .option("--script <file>", "replay a script instead, and look at everything after each call")
+    .addOption(jitOption())
     .option("--json", "print the report as one JSON document")
     .addHelpText("after", examples("fuzz host --calls 1000000 --seed 7", "fuzz both --script fuzz-both-7.script"))
     .action((side: string, flags: FuzzFlags) => {

@@ -5,7 +5,7 @@
 
 export type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
 export { PAS_NAMES, Pas, SecurityState, TRACE_CATEGORIES } from "@realmbox/abi";
-export { GROUPS, type HostClock, isFault, type Machine, R } from "@realmbox/machine";
+export { GROUPS, type HostClock, isFault, type Jit, type Machine, parseJit, R } from "@realmbox/machine";
 export { type Disk, type DiskError, MemoryDisk, type VmConfig, type VmEnd } from "@realmbox/vmm";
 export * from "./box.js";
 export { type ConsoleSource, LiveInput } from "./console-feed.js";

@@ -6,7 +6,16 @@
  * The program is foreign code: whatever it does, a run ends by one of `FvpEnd`, and what is kept of its output is bounded.
  */
 import type { Crypto, StampedTraceEvent, TraceCategory } from "@realmbox/abi";
-import { FVP_IMAGES, FVP_PES, fvpBoard, instructionsTotal, Machine, NorFlash, type RunEnd } from "@realmbox/machine";
+import {
+  FVP_IMAGES,
+  FVP_PES,
+  fvpBoard,
+  instructionsTotal,
+  type Jit,
+  Machine,
+  NorFlash,
+  type RunEnd,
+} from "@realmbox/machine";
 import {
   type ConfigBlob,
   createMonitor,
@@ -65,6 +74,8 @@ export interface FvpOptions {
   readonly onUart?: (uart: number, byte: number) => void;
   /** The interpreter's WebAssembly bytes; generated when absent (a tenth of a second). */
   readonly engine?: Uint8Array;
+  /** Whether hot code is translated to WebAssembly; default "on". Runs do not depend on it, only their speed. */
+  readonly jit?: Jit;
   /** Host time, for the report and `timeoutMs`. */
   readonly time?: HostTime;
   readonly trace?: {
@@ -162,9 +173,15 @@ export class Fvp {
     if (problem !== undefined) throw new RangeError(problem);
     this.#options = options;
     this.#time = options.time ?? hostTime;
-    const { crypto, seed = 0n, interleave = 0n, engine = ENGINE, trace } = options;
+    const { crypto, seed = 0n, interleave = 0n, engine = ENGINE, jit, trace } = options;
     const board = boardOf(options);
-    const machine = new Machine({ board, seed, interleave, ...(engine === undefined ? {} : { engine }) });
+    const machine = new Machine({
+      board,
+      seed,
+      interleave,
+      ...(engine === undefined ? {} : { engine }),
+      ...(jit === undefined ? {} : { jit }),
+    });
     this.machine = machine;
     if (trace) machine.trace.subscribe(trace.categories, trace.listener);
 
