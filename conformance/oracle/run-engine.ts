@@ -133,6 +133,8 @@ export function runEngine(
   const engine = createInterpreter({ memory, host, module });
   r[R.TLB_READ] = BigInt(tlbRead);
   r[R.TLB_WRITE] = BigInt(tlbWrite);
+  r[R.TLB_READ_U] = BigInt(tlbRead);
+  r[R.TLB_WRITE_U] = BigInt(tlbWrite);
   r[R.TLB_FETCH] = BigInt(tlbFetch);
   r[R.SP_CHECK] = 1n;
   r[R.PC] = BigInt(program.entry);

@@ -2,7 +2,7 @@
  * Snapshots: the whole state of a machine as one file. Frames keep their order, so that host addresses in the PE states
  * (an exclusive monitor's) stay true, and a machine restored in another process goes on as this one would.
  *
- *   0   8   magic "RBSNAP02"
+ *   0   8   magic "RBSNAP03"
  *   8   4   bytes of the header, little-endian
  *   12  n   header: JSON, `Header`
  *       …   PE state blocks, in order
@@ -34,7 +34,7 @@ interface Header {
   readonly parts: Readonly<Record<string, unknown>>;
 }
 
-const MAGIC = [..."RBSNAP02"].map((c) => c.charCodeAt(0));
+const MAGIC = [..."RBSNAP03"].map((c) => c.charCodeAt(0));
 const PREAMBLE = 12;
 const FRAME_RECORD = 8;
 

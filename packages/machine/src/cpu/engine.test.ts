@@ -24,7 +24,8 @@ const module = generateInterpreter();
 const BASE = ENGINE_TABLES_SIZE;
 const TLB = BASE + PE_STATE_SIZE;
 const [READ, WRITE, FETCH] = [TLB, TLB + TLB_SIZE, TLB + 2 * TLB_SIZE];
-const FRAMES = TLB + 3 * TLB_SIZE;
+const [READ_U, WRITE_U] = [TLB + 3 * TLB_SIZE, TLB + 4 * TLB_SIZE];
+const FRAMES = TLB + 5 * TLB_SIZE;
 const SIZE = 0x200000;
 
 /** A host call and what the state was. */
@@ -55,6 +56,8 @@ class StandIn implements EngineHost {
     this.r[R.TLB_READ] = BigInt(READ);
     this.r[R.TLB_WRITE] = BigInt(WRITE);
     this.r[R.TLB_FETCH] = BigInt(FETCH);
+    this.r[R.TLB_READ_U] = BigInt(READ_U);
+    this.r[R.TLB_WRITE_U] = BigInt(WRITE_U);
   }
 
   /** Puts instructions at an address and PC there. */
@@ -106,14 +109,14 @@ class StandIn implements EngineHost {
   load(_base: number, lo: number, hi: number, size: number, access: number, insn: number): number {
     this.record("load", lo, hi, size, access, insn);
     if (hi !== 0 || lo + size > LIMIT) return this.take();
-    if ((lo & 0xfff) + size <= PAGE) this.enter(READ, lo);
+    if ((lo & 0xfff) + size <= PAGE) this.enter(access & Access.UNPRIVILEGED ? READ_U : READ, lo);
     return FRAMES + lo;
   }
 
   store(_base: number, lo: number, hi: number, size: number, access: number, insn: number): number {
     this.record("store", lo, hi, size, access, insn);
     if (hi !== 0 || lo + size > LIMIT) return this.take();
-    if ((lo & 0xfff) + size <= PAGE) this.enter(WRITE, lo);
+    if ((lo & 0xfff) + size <= PAGE) this.enter(access & Access.UNPRIVILEGED ? WRITE_U : WRITE, lo);
     this.bytes.copyWithin(FRAMES + lo, BASE + R.SCRATCH0 * 8, BASE + R.SCRATCH0 * 8 + size);
     return 1;
   }
@@ -399,13 +402,16 @@ describe("data accesses", () => {
     expect(m.calls.filter(({ name }) => name === "load").length).toBe(1);
   });
 
-  test("unprivileged accesses never use the context's TLB", () => {
+  test("unprivileged accesses look in arrays of their own", () => {
     const ldtr = encode(rowNamed("LDTR, X (unprivileged)"), { i: 0, n: 1, t: 2 });
-    m.code(0, [ldr(3, 1, 0), ldtr, ldtr, STOP]);
+    const sttr = encode(rowNamed("STTR, X (unprivileged)"), { i: 0, n: 1, t: 2 });
+    const str = encode(rowNamed("STR, X (unsigned offset)"), { i: 0, n: 1, t: 2 });
+    m.code(0, [ldr(3, 1, 0), ldtr, ldtr, str, sttr, sttr, STOP]);
     m.r[R.X1] = 0x3000n;
     m.run();
-    const flags = m.calls.filter(({ name }) => name === "load").map(({ args }) => args[3]);
-    expect(flags).toEqual([0, Access.UNPRIVILEGED, Access.UNPRIVILEGED]);
+    const flags = m.calls.filter(({ name }) => name === "load" || name === "store").map(({ args }) => args[3]);
+    const { WRITE, UNPRIVILEGED } = Access;
+    expect(flags).toEqual([0, UNPRIVILEGED, WRITE, WRITE | UNPRIVILEGED]);
   });
 });
 

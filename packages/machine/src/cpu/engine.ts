@@ -13,7 +13,7 @@
  *   +8  i32  addend: host address of the page minus the low 32 bits of the virtual page
  *   +12 i32  spare
  * Index = (va >> 12) & (TLB_ENTRIES - 1). The current context's arrays are TLB_READ, TLB_WRITE and TLB_FETCH of the PE
- * state. Check of an n-byte access: ((va + n - 1) & ~0xfff) == tag, so an access that crosses a page misses. An entry
+ * state; LDTR and STTR (Access.UNPRIVILEGED) look in TLB_READ_U and TLB_WRITE_U instead, by the same rules. Check of an n-byte access: ((va + n - 1) & ~0xfff) == tag, so an access that crosses a page misses. An entry
  * exists only when the access needs no further look (permissions, GPT, Normal memory); everything else misses for ever
  * and goes to the host. Tags hold the address after TBI removal, sign-extended from bit 55; with a tagged address the
  * compare misses and the host resolves it.

@@ -40,6 +40,8 @@ const ENGINE = [
   "FP_TRAP", // i32: non-zero when FP and SIMD instructions trap at the current EL: they go to the host
   "ZVA_TRAP", // i32: non-zero when DC ZVA at the current EL is more than a store of zeros: it goes to the host
   "PAUTH", // i32: pointer authentication at the current EL, as cpu/pauth.ts lays it out
+  "TLB_READ_U", // i32: as TLB_READ, of the context in which LDTR reads
+  "TLB_WRITE_U", // i32: as TLB_WRITE, of the context in which STTR writes
 ] as const;
 
 /** EL0 and EL1 registers: a REC, and a vCPU of a normal VM, owns all of them while it runs. */

@@ -7,7 +7,8 @@
  *   context never accesses unaligned (`alignAlways`), with the permission of its array (for writes also that of reads),
  *   and with a granule that the GPT allowed; `memory.inTlb` is set for that granule.
  * - No entry is for a page in which the context's breakpoints (fetches) or watchpoints (reads, writes) lie.
- * - A PE points either at the arrays of its current context or at the empty array, never at stale ones.
+ * - A PE points either at the arrays of its current context or at the empty array, never at stale ones; and so for the
+ *   context of LDTR and STTR.
  */
 import { invariant } from "@realmbox/abi";
 import { TLB_ENTRIES, TLB_SIZE } from "../cpu/engine.js";
@@ -34,7 +35,9 @@ import {
   SP_CHECK_LO,
   TLB_FETCH_LO,
   TLB_READ_LO,
+  TLB_READ_U_LO,
   TLB_WRITE_LO,
+  TLB_WRITE_U_LO,
   ZVA_TRAP_LO,
 } from "../words.js";
 import { KEY_WATCHES, KEY_WORDS, Regime, regimeOf, SCTLR, sctlrOf, TranslationContext, writeKey } from "./context.js";
@@ -51,6 +54,7 @@ const WALK_LOOK = 16;
 interface PeContexts {
   readonly pool: readonly TranslationContext[];
   current: TranslationContext | undefined;
+  /** Context of LDTR and STTR above EL0 under the present registers, if it is known and differs from the current one. */
   unprivileged: TranslationContext | undefined;
   /** Contexts of EL0, EL1 and EL1 with PAN under the present registers, as far as they are known. */
   readonly levels: (TranslationContext | undefined)[];
@@ -109,17 +113,19 @@ export class Mmu {
     forgetLevels(contexts);
     if (pe.firmware) return;
     this.install(pe, undefined);
+    this.installUnprivileged(pe, undefined);
     this.setChecks(pe);
   }
 
   /** PSTATE has changed between EL0, EL1 and EL1 with PAN, and no register has: what was known about the level holds. */
   levelChanged(pe: Processor): void {
     const contexts = this.contexts[pe.index]!;
-    const context = contexts.levels[levelIndex(pe.w[PSTATE_LO]!)];
+    const level = levelIndex(pe.w[PSTATE_LO]!);
+    const context = contexts.levels[level];
     contexts.current = context;
-    contexts.unprivileged = undefined;
     if (context) context.lastUse = ++this.uses;
     this.install(pe, context);
+    this.installUnprivileged(pe, level === 0 ? context : contexts.unprivileged);
     this.setChecks(pe);
   }
 
@@ -134,6 +140,13 @@ export class Mmu {
     w[TLB_READ_LO] = context ? context.read : emptyTlb;
     w[TLB_WRITE_LO] = context ? context.write : emptyTlb;
     w[TLB_FETCH_LO] = context ? context.fetch : emptyTlb;
+  }
+
+  /** The same for what LDTR reads and STTR writes. */
+  private installUnprivileged({ w }: Processor, context: TranslationContext | undefined): void {
+    const { emptyTlb } = this.memory;
+    w[TLB_READ_U_LO] = context ? context.read : emptyTlb;
+    w[TLB_WRITE_U_LO] = context ? context.write : emptyTlb;
   }
 
   /** What the engine checks at the current EL: alignment, whether FP and SIMD or DC ZVA trap, pointer authentication. */
@@ -161,14 +174,18 @@ export class Mmu {
     return context;
   }
 
-  /** The context of LDTR and STTR: EL0's permissions at EL1, and at EL2 under E2H and TGE; else the current one. */
+  /**
+   * The context of LDTR and STTR, installed for the engine: EL0's permissions at EL1, and at EL2 under E2H and TGE; else
+   * the current one.
+   */
   unprivileged(pe: Processor): TranslationContext {
     const { el, w } = pe;
     const host = el === 2 && (hcrHi(w) & HCR_H.E2H) !== 0 && (hcrLo(w) & HCR.TGE) !== 0;
-    if (el !== 1 && !host) return this.current(pe);
-    this.current(pe); // used first, so that finding the other one cannot recycle it
+    const current = this.current(pe); // used first, so that finding the other one cannot recycle it
     const contexts = this.contexts[pe.index]!;
-    return (contexts.unprivileged ??= this.find(pe, el, true));
+    const context = el === 1 || host ? (contexts.unprivileged ??= this.find(pe, el, true)) : current;
+    this.installUnprivileged(pe, context);
+    return context;
   }
 
   /**
@@ -348,8 +365,11 @@ export class Mmu {
       if (context.lastUse < oldest.lastUse) oldest = context;
     }
     invariant(oldest !== this.contexts[pe.index]!.current, "the current context is not the least recently used one");
-    // It may be a level's; the others are found again quickly.
-    forgetLevels(this.contexts[pe.index]!);
+    // It may be a level's, or that of LDTR and STTR; the others are found again quickly.
+    const contexts = this.contexts[pe.index]!;
+    forgetLevels(contexts);
+    contexts.unprivileged = undefined;
+    this.installUnprivileged(pe, undefined);
     this.flush(oldest);
     oldest.set(key, hash, this.machine.board.paBits);
     oldest.watches = watches;

@@ -371,10 +371,9 @@ export abstract class InterpreterContext implements Context {
     const { size, align = size, flags = 0 } = access;
     const write = kind === Slow.LOAD ? 0 : Access.WRITE;
     const needsAlignment = (flags & (Access.ORDERED | Access.ATOMIC)) !== 0;
-    const always = (flags & Access.UNPRIVILEGED) !== 0;
+    const unprivileged = (flags & Access.UNPRIVILEGED) !== 0;
     const noBase = this.spMisalignment === undefined ? Slow.NO_BASE : 0;
-    const description =
-      size | ((flags | write) << 8) | kind | noBase | (always ? Slow.ALWAYS : 0) | ((align - 1) << 24);
+    const description = size | ((flags | write) << 8) | kind | noBase | ((align - 1) << 24);
     const host = this.pool.take("i32");
     const pushSlow = () => {
       beforeSlow();
@@ -383,12 +382,6 @@ export abstract class InterpreterContext implements Context {
       code.localSet(host);
       this.afterSlowAccess(host);
     };
-    const result = leaf("i32", (into) => into.localGet(host));
-    if (always) {
-      pushSlow();
-      return result;
-    }
-
     // Bits that spoil the comparison with the tag, whose low 12 bits are zero.
     let spoilers: Expr = this.spMisalignment ?? i32(0);
     if (align > 1) {
@@ -397,13 +390,8 @@ export abstract class InterpreterContext implements Context {
       spoilers = or(spoilers, needsAlignment ? low : and(low, checked));
     }
     const entry = this.pool.take("i32");
-    const array = this.load(
-      "i32_load",
-      "i32",
-      this.state(),
-      offsetOf(kind === Slow.LOAD ? "TLB_READ" : "TLB_WRITE"),
-      2,
-    );
+    const name = kind === Slow.LOAD ? "TLB_READ" : "TLB_WRITE";
+    const array = this.load("i32_load", "i32", this.state(), offsetOf(unprivileged ? `${name}_U` : name), 2);
     emit(code, tlbEntry(array, va));
     code.localTee(entry);
     code.memory("i64_load", 0, 3);
@@ -418,7 +406,7 @@ export abstract class InterpreterContext implements Context {
     code.else();
     pushSlow();
     code.end();
-    return result;
+    return leaf("i32", (into) => into.localGet(host));
   }
 
   read(va: Expr, access: DataAccess): Expr {

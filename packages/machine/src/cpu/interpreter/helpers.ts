@@ -33,9 +33,9 @@ import { Statements } from "./statements.js";
 
 /**
  * How an access is described to the slow path, in one i32:
- * bits 7:0 size, 15:8 Access flags, 17:16 kind, 18 no base register, 19 always ask the host, 28:24 alignment - 1.
+ * bits 7:0 size, 15:8 Access flags, 17:16 kind, 18 no base register, 28:24 alignment - 1.
  */
-export const Slow = { LOAD: 0, STORE: 1 << 16, MODIFY: 2 << 16, NO_BASE: 1 << 18, ALWAYS: 1 << 19 } as const;
+export const Slow = { LOAD: 0, STORE: 1 << 16, MODIFY: 2 << 16, NO_BASE: 1 << 18 } as const;
 
 export interface HostFunctions {
   readonly fetch: number;
@@ -91,14 +91,17 @@ export function slowAccess(code: CodeWriter, host: HostFunctions): void {
   s.if(and(wrap(va), shrU(description, 24)), () => s.set(access, or(access.value, Access.UNALIGNED)));
 
   // The plain check again. An access that may not be unaligned, and is, goes to the host.
-  const array = select(described(Slow.STORE | Slow.MODIFY), s.load("TLB_WRITE"), s.load("TLB_READ"));
+  const writes = described(Slow.STORE | Slow.MODIFY);
+  const array = select(
+    and(access.value, Access.UNPRIVILEGED),
+    select(writes, s.load("TLB_WRITE_U"), s.load("TLB_READ_U")),
+    select(writes, s.load("TLB_WRITE"), s.load("TLB_READ")),
+  );
   s.set(entry, tlbEntry(array, va));
   const known = eq(s.loadAt(entry.value, "i64"), lastPage(va, size));
   const mustAlign = or(and(access.value, Access.ORDERED | Access.ATOMIC), s.load("ALIGN_CHECK"));
   const alignmentAllowed = or(isZero(and(access.value, Access.UNALIGNED)), isZero(mustAlign));
-  s.if(and(and(known, alignmentAllowed), isZero(and(description, Slow.ALWAYS))), () =>
-    s.return(add(wrap(va), s.loadAt(entry.value, "i32", 8))),
-  );
+  s.if(and(known, alignmentAllowed), () => s.return(add(wrap(va), s.loadAt(entry.value, "i32", 8))));
 
   const args = [base, wrap(va), wrap(shrU(va, 32)), size, access.value, insn];
   const ask = (index: number) => () => s.set(result, s.call(index, "i32", args));
