@@ -11,6 +11,7 @@ export * from "./gic/index.js";
 export * from "./gpt.js";
 export * from "./irq.js";
 export * from "./jit.js";
+export * from "./lockstep/index.js";
 export * from "./machine.js";
 export * from "./pe.js";
 export { isPmuInterrupting } from "./pmu/counting.js";
