@@ -93,6 +93,7 @@ export abstract class InterpreterContext implements Context {
   abstract branch(offset: Expr): void;
   abstract jump(target: Expr): void;
   abstract system(): void;
+  abstract transfer(helper: string, ...args: readonly Expr[]): void;
   /** BUDGET - 1 less BUDGET_HELD, as the slow path wants it. */
   protected abstract left(): Expr;
   /** After the slow path: takes over what the host did to the budget, and leaves if `host` is 0. */
@@ -490,6 +491,9 @@ export abstract class InterpreterContext implements Context {
     body();
     this.code.end();
   }
+
+  /** Each access loads them. */
+  tlbChanged(): void {}
 
   protected loadState(name: "PC" | "BUDGET"): Expr {
     return name === "PC"

@@ -66,6 +66,11 @@ export class LoopContext extends InterpreterContext {
     this.code.br(this.sites.toHost);
   }
 
+  /** Rows that use it are rare ones: they find the state complete. */
+  transfer(): never {
+    throw new Error("invariant broken: a row whose meaning is a transfer is rare");
+  }
+
   /** Inline: conditional branches are too frequent for a call. */
   override condition(cc: Expr): Expr {
     return leaf("i32", (code) => emitCondition(code, this.base_, () => emit(code, cc)));
@@ -111,6 +116,16 @@ export class CalledContext extends InterpreterContext {
   system(): void {
     this.code.i32(Called.TO_HOST);
     this.code.op("return");
+  }
+
+  transfer(helper: string, ...args: readonly Expr[]): void {
+    const { code } = this;
+    emit(code, this.helper(helper, "i32", ...args));
+    code.if();
+    code.i32(Called.REFETCH);
+    code.op("return");
+    code.end();
+    this.system();
   }
 
   protected left(): Expr {

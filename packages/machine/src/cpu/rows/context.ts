@@ -114,4 +114,13 @@ export interface Context {
   jump(target: Expr, kind: "indirect" | "call" | "return"): void;
   /** Leaves the instruction to `EngineHost.system`. Nothing of it may have been done. */
   system(): void;
+  /**
+   * Ends the instruction by a helper function that does the whole of it over the PE's state: before the call the state is
+   * complete, as for `EngineHost.system` (PC of this instruction, registers, flags, SP; BUDGET does not count it). A
+   * result of 1: done, and counted in BUDGET; PC, registers, flags, SP, TLB pointers and checks of the state say where and
+   * how to go on. 0: nothing was done, and the instruction is left to `system`.
+   */
+  transfer(helper: string, ...args: readonly Expr[]): void;
+  /** A helper has changed the TLB pointers of the state; fetches from the current page may go on. */
+  tlbChanged(): void;
 }
