@@ -40,10 +40,13 @@ const C_FLAGS = [
   ..."-std=gnu11 -O2 -g0 -ffreestanding -fpie -fno-stack-protector -fno-asynchronous-unwind-tables -fno-unwind-tables".split(
     " ",
   ),
-  // The CPU may have no FP/SIMD; unaligned accesses fault while the MMU is off; LSE atomics are not everywhere.
-  ..."-mgeneral-regs-only -mstrict-align -mno-outline-atomics".split(" "),
+  "-mno-outline-atomics", // LSE atomics are not everywhere
   ..."-Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wvla".split(" "),
 ];
+/** The CPU may have no FP/SIMD, and unaligned accesses fault while the MMU is off. */
+const GENERAL_FLAGS = ["-mgeneral-regs-only", "-mstrict-align"];
+/** Sources in a folder `fp/`: for them the application has FP/SIMD on. A fused operation is one where the source says so. */
+const FP_FLAGS = ["-ffp-contract=off", "-fno-math-errno"];
 const LINK_FLAGS = [
   ..."-nostdlib -pie -Wl,--no-dynamic-linker -Wl,-z,norelro -Wl,-z,max-page-size=4096 -Wl,--build-id=none".split(" "),
   ..."-Wl,-z,noexecstack -Wl,--gc-sections".split(" "),
@@ -56,13 +59,17 @@ const compilers = {
     if (version !== ZIG_VERSION) fail(`${zig} is version ${version}; the images are built with ${ZIG_VERSION}`);
     const cache = join(tmpdir(), `realmbox-zig-cache-${ZIG_VERSION}`);
     return {
-      command: [zig, "cc", "-target", "aarch64-freestanding-none", "-mcpu=generic-fp_armv8-neon"],
+      command: [zig, "cc", "-target", "aarch64-freestanding-none"],
+      general: ["-mcpu=generic-fp_armv8-neon", ...GENERAL_FLAGS],
+      fp: ["-mcpu=generic+crypto", ...FP_FLAGS],
       flags: ["-fno-sanitize=undefined", "-Wno-unused-command-line-argument", "-Wno-ignored-optimization-argument"],
       env: { ...process.env, ZIG_GLOBAL_CACHE_DIR: cache, ZIG_LOCAL_CACHE_DIR: cache },
     };
   },
   gcc: () => ({
-    command: [process.env.GUEST_CC ?? "aarch64-linux-gnu-gcc", "-march=armv8-a"],
+    command: [process.env.GUEST_CC ?? "aarch64-linux-gnu-gcc"],
+    general: ["-march=armv8-a", ...GENERAL_FLAGS],
+    fp: ["-march=armv8-a+crypto", ...FP_FLAGS],
     flags: ["-fno-tree-loop-distribute-patterns"], // or memcpy becomes a call of itself; clang knows from -ffreestanding
     env: process.env,
   }),
@@ -96,14 +103,21 @@ function sources(folder) {
   return names.sort().map((name) => `${folder}/${name}`);
 }
 
+/** @param {string} folder relative to guests/ @returns {string[]} the folders in it, in a fixed order */
+function below(folder) {
+  const folders = readdirSync(join(GUESTS, folder), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return folders.map(({ name }) => `${folder}/${name}`).sort();
+}
+
 /** @param {string} app @returns {{ from: string[], script: string }} what an image is made of */
 function parts(app) {
   if (!FVP_PROGRAMS.includes(app)) {
-    return { from: [...sources("lib"), ...sources("librsi"), ...sources(`apps/${app}`)], script: "lib/link.ld" };
+    return {
+      from: [...sources("lib"), ...sources("librsi"), ...[`apps/${app}`, ...below(`apps/${app}`)].flatMap(sources)],
+      script: "lib/link.ld",
+    };
   }
-  const folders = readdirSync(join(GUESTS, app), { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  const below = folders.map(({ name }) => `${app}/${name}`).sort();
-  return { from: [...FVP_SHARED, ...[app, ...below].flatMap(sources)], script: `${app}/link.ld` };
+  return { from: [...FVP_SHARED, ...[app, ...below(app)].flatMap(sources)], script: `${app}/link.ld` };
 }
 
 /**
@@ -125,7 +139,7 @@ function flatten(elf) {
   return flat;
 }
 
-/** @param {{ command: string[], flags: string[], env: NodeJS.ProcessEnv }} compiler @param {string} app @param {string} out */
+/** @param {{ command: string[], general: string[], fp: string[], flags: string[], env: NodeJS.ProcessEnv }} compiler @param {string} app @param {string} out */
 function build(compiler, app, out) {
   const work = mkdtempSync(join(tmpdir(), "realmbox-guest-"));
   const [program, ...first] = compiler.command;
@@ -141,11 +155,12 @@ function build(compiler, app, out) {
     const { from, script } = parts(app);
     const objects = from.map((source) => {
       const object = join(work, `${source.replaceAll("/", "_")}.o`);
-      run(...C_FLAGS, "-ffunction-sections", "-fdata-sections", "-I", ".", "-c", source, "-o", object);
+      const registers = source.includes("/fp/") ? compiler.fp : compiler.general;
+      run(...registers, ...C_FLAGS, "-ffunction-sections", "-fdata-sections", "-I", ".", "-c", source, "-o", object);
       return object;
     });
     const elf = join(out, `${app}.elf`);
-    run(...LINK_FLAGS, "-T", script, ...objects, "-o", elf);
+    run(...compiler.general, ...LINK_FLAGS, "-T", script, ...objects, "-o", elf);
     writeFileSync(join(out, `${app}.bin`), flatten(readFileSync(elf)));
   } finally {
     rmSync(work, { recursive: true });

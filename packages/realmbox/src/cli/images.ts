@@ -34,6 +34,7 @@ const builtInFolder = (): string | undefined => FOLDERS.find((folder) => existsS
 
 /** What the built-in images do, for a list; guests/README.md says more. */
 const ABOUT: Readonly<Record<string, string>> = {
+  bench: "one class of work for benchmarks: -p class=NAME; without a class it lists them",
   echo: "gives back what it reads from the console, until Ctrl-d",
   hello: "says where it runs; a realm also fetches its attestation token",
   hostile: "misbehaves or works hard: -p case=NAME; without a case it lists them",
