@@ -1,18 +1,20 @@
-/** Measuring a guest on realmbox: each time a fresh process with a fresh box (child.mjs). */
+/** Measuring on realmbox: each time a fresh process with a fresh machine (child.mjs). */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { CHILD } from "./paths.mjs";
 
 /**
- * @typedef {object} ChildRequest
+ * @typedef {"on" | "off" | number | undefined} Jit
+ *
+ * @typedef {object} GuestRequest
  * @property {string} library the library's module
  * @property {string} kernel a file
  * @property {string} [initrd] a file
- * @property {string} params kernel parameters
+ * @property {string} params kernel parameters; of a program for the board `fvp`, what it finds in place of a device tree
  * @property {boolean} realm
  * @property {number} memoryMiB
  * @property {readonly string[]} marks texts of console lines, in the order in which they come; the last ends the run
- * @property {"on" | "off" | number} [jit]
+ * @property {Jit} jit
  *
  * @typedef {object} Mark
  * @property {string} line
@@ -20,13 +22,27 @@ import { CHILD } from "./paths.mjs";
  * @property {Record<string, number>} counters instructions retired and the Host's counters
  */
 
-/** @param {ChildRequest} request @returns {Promise<{ shown: Mark[], counters: Record<string, unknown> }>} */
-export async function runRealmbox(request) {
+async function child(/** @type {object} */ request) {
   const { stdout } = await promisify(execFile)(process.execPath, [CHILD, JSON.stringify(request)], {
     maxBuffer: 1 << 26,
   });
-  const result = JSON.parse(stdout);
-  if (result.shown.length < request.marks.length)
-    throw new Error(`realmbox, ${request.params}: ${JSON.stringify(result.end)}\n${result.console}`);
-  return result;
+  return JSON.parse(stdout);
 }
+
+/**
+ * Runs a guest of the native Host, or with `kind: "fvp"` a program at NS-EL2.
+ * @param {GuestRequest & { kind?: "guest" | "fvp" }} request @returns {Promise<Mark[]>}
+ */
+export async function runRealmbox({ kind = "guest", ...request }) {
+  const { shown, end, console } = await child({ kind, ...request });
+  if (shown.length < request.marks.length)
+    throw new Error(`realmbox, ${request.params}: ${JSON.stringify(end)}\n${console}`);
+  return shown;
+}
+
+/**
+ * Creates a realm with `contentMiB` of data to be measured beside its kernel, activates and destroys it.
+ * @param {{ library: string, kernel: string, memoryMiB: number, contentMiB: number, jit: Jit }} request
+ * @returns {Promise<{ ms: number, rmi: Record<string, number> }>}
+ */
+export const runLifeCycle = (request) => child({ kind: "lifeCycle", ...request });

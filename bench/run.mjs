@@ -5,12 +5,19 @@
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { classes, classesText } from "./classes.mjs";
+import { CLASS_NAMES, classes, classesText } from "./classes.mjs";
 import { libraryFile } from "./paths.mjs";
 import { qemuVersion } from "./qemu.mjs";
+import { PATH_NAMES, rmmPaths, rmmPathsText } from "./rmm-paths.mjs";
 
 const TABLES = {
-  classes: { run: classes, text: classesText, title: "Bare-metal programs, MMU on, pages of 4 KiB" },
+  classes: {
+    run: classes,
+    text: classesText,
+    title: "Bare-metal programs, MMU on, pages of 4 KiB",
+    names: CLASS_NAMES,
+  },
+  rmm: { run: rmmPaths, text: rmmPathsText, title: "RMM paths", names: PATH_NAMES },
 };
 
 const HELP = `Usage: bench [TABLE…] [options]
@@ -19,8 +26,10 @@ Tables: ${Object.keys(TABLES).join(", ")} (default: all)
 
   --json          the tables as one JSON document on stdout, alone
   --rounds N      pairs of measurements (default: 5)
-  --only A,B      only these rows of a table, by the names of their programs
-  --no-qemu       measure realmbox alone
+  --only A,B      only these rows of a table:
+${Object.entries(TABLES)
+  .map(([name, { names }]) => `                  ${name}: ${names.join(", ")}\n`)
+  .join("")}  --no-qemu       measure realmbox alone
   --realm         run the bare-metal programs as a realm
   --jit MODE      off, on, or the number of runs after which code is translated
   --scale X       X times the work, for a quick look; checksums are then only compared, not known
@@ -75,6 +84,12 @@ export async function bench(args) {
   const unknown = positionals.find((name) => !(name in TABLES));
   if (unknown !== undefined) return wrong(`there is no table '${unknown}'; ${Object.keys(TABLES).join(", ")}`);
 
+  const wanted = positionals.length > 0 ? positionals : Object.keys(TABLES);
+  const only = values.only?.split(",");
+  const known = wanted.flatMap((name) => TABLES[/** @type {keyof typeof TABLES} */ (name)].names);
+  const stranger = only?.find((name) => !known.includes(name));
+  if (stranger !== undefined) return wrong(`--only ${stranger}: there is none; ${known.join(", ")}`);
+
   const version = qemuVersion();
   const machine = {
     cpu: cpus()[0]?.model,
@@ -90,7 +105,7 @@ export async function bench(args) {
   say(`Medians of ${rounds} rounds; a ratio above 1 is faster than QEMU.\n`);
   const options = {
     rounds,
-    only: values.only?.split(","),
+    only,
     qemu: version !== undefined && !values["no-qemu"],
     realm: values.realm,
     scale,
@@ -99,7 +114,7 @@ export async function bench(args) {
     progress: (/** @type {string} */ what) => process.stderr.isTTY && process.stderr.write(`\r\x1b[K${what}`),
   };
   const results = {};
-  for (const name of positionals.length > 0 ? positionals : Object.keys(TABLES)) {
+  for (const name of wanted) {
     const { run, text, title } = TABLES[/** @type {keyof typeof TABLES} */ (name)];
     results[name] = await run(options);
     options.progress("");

@@ -33,7 +33,7 @@ enum { WDOG_UNLOCK = 0x1acce551, WDOG_ENABLE = 3, WDOG_TICKS = 48000000 };
 
 static const struct test *const lists[] = {mmu_tests, exception_tests, guest_tests, gic_tests, timer_tests, watchdog_tests,
                                            pe_tests, gpf_tests, rmi_tests, rec_tests, feature_tests, secure_tests,
-                                           ending_tests};
+                                           ending_tests, bench_tests};
 
 static uint32_t error_code, checks;
 static bool skipped;
@@ -102,15 +102,23 @@ static const char *option(const char *key, const char *otherwise) {
   return otherwise;
 }
 
+uint64_t option_number(const char *key, uint64_t otherwise) {
+  const char *value = option(key, "");
+  uint64_t number = 0;
+  if (*value < '0' || *value > '9') return otherwise;
+  for (; *value >= '0' && *value <= '9'; value++) number = number * 10 + (uint64_t)(*value - '0');
+  return number;
+}
+
 static bool begins_with(const char *text, const char *value) {
   for (; *value != 0 && *value != ' ' && *value != '\n'; value++, text++)
     if (*text != *value) return false;
   return true;
 }
 
-/* Tests of the suite "ending" end the run in ways of their own: they run only when they are asked for. */
+/* Tests of the suite "ending" end the run in ways of their own, those of "bench" are long: they run only when they are asked for. */
 static bool is_wanted(const struct test *test) {
-  bool special = strcmp(test->suite, "ending") == 0;
+  bool special = strcmp(test->suite, "ending") == 0 || strcmp(test->suite, "bench") == 0;
   if (begins_with(test->name, option("also", "-"))) return true;
   return !special && begins_with(test->name, option("only", ""));
 }

@@ -15,7 +15,7 @@ struct test {
 
 /* The lists, one for each source file with tests; a row without `run` is the end. */
 extern const struct test mmu_tests[], exception_tests[], guest_tests[], gic_tests[], timer_tests[], watchdog_tests[],
-    pe_tests[], gpf_tests[], rmi_tests[], rec_tests[], feature_tests[], secure_tests[], ending_tests[];
+    pe_tests[], gpf_tests[], rmi_tests[], rec_tests[], feature_tests[], secure_tests[], ending_tests[], bench_tests[];
 
 /* A line of this test's output. */
 __attribute__((format(printf, 1, 2))) void message(const char *format, ...);
@@ -30,6 +30,9 @@ bool check(const char *what, bool holds);
 /* A probe's outcome: an exception of this class and status, level included. */
 bool check_fault(const char *what, bool survived, uint32_t ec, uint32_t status);
 
+/* The decimal number `key=` of the options, or its default. */
+uint64_t option_number(const char *key, uint64_t otherwise);
+
 /* The machine will be reset by this test on purpose, which passes with that. */
 void expect_reset(void);
 
@@ -39,7 +42,7 @@ void set_test_word(uint32_t value);
 
 /*
  * Runs the tests that the options ask for, and waits for ever: "only=PREFIX" those whose names begin so, "also=PREFIX" those
- * of the suite "ending", too. Never returns.
+ * of the suites "ending" and "bench", too. Never returns.
  */
 void run_tests(const char *config);
 
