@@ -74,7 +74,9 @@ export function gpcFault(refusal: number, pa: number, pas: Pas): Fault {
 
 /** Whether a granule with this GPI may be accessed in this PAS. DDI 0487, "GPI values". */
 export const gpiPermits = (gpi: number, pas: Pas): boolean =>
-  gpi === Gpi.ANY || ((gpi & 0xc) === 0x8 && (gpi & 3) === pas);
+  gpi === Gpi.ANY || ((gpi & 0xc) === GPI_OF_PAS && (gpi & 3) === pas);
+/** A GPI that allows one PAS has that one's number in bits 1:0. */
+const GPI_OF_PAS = 0x8;
 
 const isValidGpi = (gpi: number): boolean =>
   gpi === Gpi.NO_ACCESS || (gpi >= Gpi.SECURE && gpi <= Gpi.REALM) || gpi === Gpi.ANY;
@@ -111,6 +113,11 @@ export class GranuleProtection {
     const base = Number(GPTBR.BADDR.get(gptbr)) * PAGE_SIZE;
     this.base = base - (base % align);
     this.known = new Uint8Array(this.enabled ? memory.pageCount : 0);
+  }
+
+  /** Whether the granule of a page index (`PhysicalMemory.pageIndex`) is known to allow the access; false: ask `check`. */
+  isKnown(page: number, pas: Pas): boolean {
+    return !this.enabled || (this.known[page]! & ~LEVEL_1) === (KNOWN | GPI_OF_PAS | pas);
   }
 
   /** Whether the access is allowed: GPC_OK, or a refusal for `gpcFault`. The steps are the architecture's, in its order. */

@@ -331,7 +331,7 @@ export class Machine {
     return new Port(this, {
       from: { pe: 0, pas: Pas.NS, state: SecurityState.NON_SECURE },
       counts: this.counters.ports.devices,
-      protection: () => this.pes[0]!.protection,
+      pe: this.pes[0]!,
     });
   }
 

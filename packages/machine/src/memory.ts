@@ -22,7 +22,8 @@ export const PAGE_SIZE = 4096;
 /** Translation contexts that one PE keeps at a time. */
 export const TLB_CONTEXTS = 12;
 const CHUNK_SIZE = 1 << 21;
-const CHUNK_PAGES = CHUNK_SIZE / PAGE_SIZE;
+const CHUNK_PAGE_BITS = 9;
+const CHUNK_PAGES = 1 << CHUNK_PAGE_BITS;
 
 /** What `PhysicalMemory.host` answers when there is no host address. */
 export const NO_MEMORY = 0;
@@ -114,6 +115,13 @@ export class PhysicalMemory {
     return first < 0 ? -1 : first + ((pa >>> 12) & (CHUNK_PAGES - 1));
   }
 
+  /** The same for a page frame number (`pa` / 4096): all integers, for the hot path. */
+  pageIndexOf(pfn: number): number {
+    if (pfn >= this.limit / PAGE_SIZE) return -1;
+    const first = this.chunks[pfn >>> CHUNK_PAGE_BITS]!;
+    return first < 0 ? -1 : first + (pfn & (CHUNK_PAGES - 1));
+  }
+
   /** Whether memory (not a device, not nothing) answers at `pa`. */
   isMemory(pa: number): boolean {
     const page = this.pageIndex(pa);
@@ -152,6 +160,12 @@ export class PhysicalMemory {
   pageBytes(host: number): Uint8Array {
     const frame = (host - this.frames) >>> 12;
     return (this.pageViews[frame] ??= this.u8.subarray(host, host + PAGE_SIZE));
+  }
+
+  /** The bytes of a page that has its frame and its view already, by page index; else undefined. */
+  knownBytes(page: number): Uint8Array | undefined {
+    const frame = this.frameOf[page]!;
+    return frame > ABSENT ? this.pageViews[(frame - this.frames) >>> 12] : undefined;
   }
 
   /** Whether a TLB entry may have been made from a granule of [pa, pa + size). */

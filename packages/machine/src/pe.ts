@@ -15,6 +15,8 @@ export interface Pe {
    * slot's step ends. Registers with effects of their own go through `mrs` and `msr`.
    */
   readonly r: BigUint64Array;
+  /** The same state as 32-bit words, for hot paths: a register's low word is at twice its slot. */
+  readonly w: Int32Array;
   /** The same state as bytes, for block moves: `GROUPS.EL1.first * 8` and so on. */
   readonly bytes: Uint8Array;
 

@@ -21,6 +21,11 @@ export interface PortSystem {
   readonly reports: Reports;
 }
 
+/** The PE by whose GPCCR_EL3 and GPTBR_EL3 a port's accesses are checked. */
+interface Protected {
+  readonly protection: GranuleProtection;
+}
+
 /** Whether a Security state can make accesses in a PAS: its own, and Non-secure; Root all. */
 export const stateHasPas = (state: SecurityState, pas: Pas): boolean =>
   state === SecurityState.ROOT || pas === Pas.NS || pas === (state as number);
@@ -28,21 +33,20 @@ export const stateHasPas = (state: SecurityState, pas: Pas): boolean =>
 export class Port implements MemoryPort {
   readonly pas: Pas;
   private readonly system: PortSystem;
+  private readonly memory: PhysicalMemory;
   private readonly counts: PortCounts;
   private readonly from: Requester;
-  private readonly protection: () => GranuleProtection;
+  private readonly pe: Protected;
 
-  constructor(
-    system: PortSystem,
-    options: { from: Requester; counts: PortCounts; protection: () => GranuleProtection },
-  ) {
+  constructor(system: PortSystem, options: { from: Requester; counts: PortCounts; pe: Protected }) {
     const { pas, state } = options.from;
     invariant(stateHasPas(state, pas), "the Security state has this PAS", `${state} ${pas}`);
     this.system = system;
+    this.memory = system.memory;
     this.pas = pas;
     this.from = options.from;
     this.counts = options.counts;
-    this.protection = options.protection;
+    this.pe = options.pe;
   }
 
   copyIn(pa: bigint, into: Uint8Array): Fault | undefined {
@@ -152,14 +156,27 @@ export class Port implements MemoryPort {
     const host = this.hostWithin(at, PAGE_SIZE);
     if (host <= 0) return this.check(at, PAGE_SIZE) ?? this.refuse(this.external(at));
     this.count(PAGE_SIZE);
-    return this.system.memory.pageBytes(host);
+    return this.memory.pageBytes(host);
+  }
+
+  page(pfn: number): Uint8Array | Fault {
+    const { memory } = this;
+    const page = memory.pageIndexOf(pfn);
+    if (page >= 0 && this.pe.protection.isKnown(page, this.pas)) {
+      const bytes = memory.knownBytes(page);
+      if (bytes !== undefined) {
+        this.count(PAGE_SIZE);
+        return bytes;
+      }
+    }
+    return this.granule(pfn * PAGE_SIZE);
   }
 
   /** The usual case: host address of [pa, pa + length) when it is memory of one granule that the GPT allows; else 0 or less. */
   private hostWithin(pa: number, length: number): number {
     if ((pa & (PAGE_SIZE - 1)) + length > PAGE_SIZE) return 0;
-    if (this.protection().check(pa, this.pas) !== GPC_OK) return 0;
-    return this.system.memory.host(pa);
+    if (this.pe.protection.check(pa, this.pas) !== GPC_OK) return 0;
+    return this.memory.host(pa);
   }
 
   private count(bytes: number): void {
@@ -170,7 +187,7 @@ export class Port implements MemoryPort {
   /** The first refusal among the granules of [pa, pa + length); `allocate`: a page without a frame gets one now. */
   private check(pa: number, length: number, allocate = true): Fault | undefined {
     const { memory, bus } = this.system;
-    const protection = this.protection();
+    const { protection } = this.pe;
     const end = pa + length;
     for (let at = pa; at < end; at = at - (at % PAGE_SIZE) + PAGE_SIZE) {
       const refusal = protection.check(at, this.pas);

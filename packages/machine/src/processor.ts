@@ -99,7 +99,8 @@ export class Processor implements Pe {
   private readonly gpcWords = new Int32Array(3);
   private lastState: SecurityState | -1 = -1;
   private readonly timerInputs = new Int32Array(TIMER_INPUT_WORDS);
-  private readonly portCache: (MemoryPort | undefined)[] = [];
+  /** By Security state times four plus PAS. */
+  private readonly portCache = new Array<MemoryPort | undefined>(16).fill(undefined);
   private retiredAtSync = -1;
   private readonly syncPcs = new Int32Array(4);
 
@@ -221,13 +222,16 @@ export class Processor implements Pe {
   }
 
   port(pas: Pas): MemoryPort {
+    return this.portCache[this.state * 4 + pas] ?? this.makePort(pas);
+  }
+
+  private makePort(pas: Pas): MemoryPort {
     const { state, slot } = this;
     invariant(stateHasPas(state, pas), `a Security state reaches the PAS ${PAS_NAMES[pas]}`, state);
-    const key = state * 4 + pas;
-    return (this.portCache[key] ??= new Port(this.machine, {
+    return (this.portCache[state * 4 + pas] = new Port(this.machine, {
       from: { pe: this.index, pas, state },
       counts: this.machine.counters.ports[slot ?? SLOT_BY_LEVEL[state * 4 + 2]!],
-      protection: () => this.protection,
+      pe: this,
     }));
   }
 

@@ -75,4 +75,6 @@ export interface MemoryPort {
    * keep its own views of it. For reading and for block moves of hot commands, which have addresses as numbers.
    */
   granule(pa: bigint | number): Uint8Array | Fault;
+  /** The same by page frame number, `pa` / 4096: a small integer where an address would be a number on the heap. */
+  page(pfn: number): Uint8Array | Fault;
 }

@@ -274,12 +274,16 @@ class StandInPort implements MemoryPort {
     const pa = BigInt(addr);
     return this.refused(pa, GRANULE_SIZE) ?? this.machine.page(pa);
   }
+  page(pfn: number) {
+    return this.granule(pfn * GRANULE_SIZE);
+  }
 }
 
 export class StandInPe implements Pe {
   readonly index: number;
   readonly mpidr: bigint;
   readonly r = new BigUint64Array(PE_STATE_SLOTS);
+  readonly w = new Int32Array(this.r.buffer);
   readonly bytes = new Uint8Array(this.r.buffer);
   readonly el = 2;
   readonly state = SecurityState.REALM;
