@@ -139,6 +139,13 @@ export class GranuleProtection {
     return gpiPermits(found & 0xf, pas) ? GPC_OK : REFUSED | GPCSC.GPF | ((found & LEVEL_1) >> 4);
   }
 
+  /** Whether it is known that an access to a page of memory (`PhysicalMemory.pageIndex`) is allowed; if not, `check` knows. */
+  permits(page: number, pas: Pas): boolean {
+    if (!this.enabled) return true;
+    const known = this.known[page]!;
+    return known !== 0 && gpiPermits(known & 0xf, pas);
+  }
+
   /** The GPI that the tables give for the granule at `pa`, or undefined when the walk fails. For tools and tests. */
   gpi(pa: number): Gpi | undefined {
     if (!this.enabled || this.invalid || pa >= this.limit) return undefined;

@@ -17,6 +17,7 @@ import { type Board, type MemoryRange, memoryOf } from "./board/board.js";
 import { ENGINE_TABLES_SIZE, TLB_SIZE } from "./cpu/engine.js";
 import { PE_STATE_SIZE } from "./cpu/state.js";
 import { WASM_PAGE_SIZE, Wasm, type WasmMemory } from "./cpu/wasm/api.js";
+import { CONTEXT_TLB_SIZE } from "./mmu/tlb.js";
 
 export const PAGE_SIZE = 4096;
 /** Translation contexts that one PE keeps at a time. */
@@ -92,7 +93,7 @@ export class PhysicalMemory {
     };
     this.peStates = reserve(PE_STATE_SIZE * board.peCount);
     this.emptyTlb = reserve(TLB_SIZE);
-    this.tlbs = reserve(TLB_SIZE * 3 * TLB_CONTEXTS * board.peCount);
+    this.tlbs = reserve(CONTEXT_TLB_SIZE * TLB_CONTEXTS * board.peCount);
     this.frames = reserve(0);
     this.frameCount = Math.floor(board.frameBytes / PAGE_SIZE);
     reserve(this.frameCount * PAGE_SIZE);
@@ -120,6 +121,20 @@ export class PhysicalMemory {
     if (pfn >= this.limit / PAGE_SIZE) return -1;
     const first = this.chunks[pfn >>> CHUNK_PAGE_BITS]!;
     return first < 0 ? -1 : first + (pfn & (CHUNK_PAGES - 1));
+  }
+
+  /** The same for an address in two words. */
+  pageIndexOfWords(lo: number, hi: number): number {
+    const chunk = (hi << 11) | (lo >>> 21);
+    if (chunk >= this.chunks.length || hi >>> 16 !== 0) return -1;
+    const first = this.chunks[chunk]!;
+    return first < 0 ? -1 : first + ((lo >>> 12) & (CHUNK_PAGES - 1));
+  }
+
+  /** Host address of a page by its index, or 0 when it has not been touched. */
+  touchedPage(page: number): number {
+    const frame = this.frameOf[page]!;
+    return frame > ABSENT ? frame : 0;
   }
 
   /** Whether memory (not a device, not nothing) answers at `pa`. */

@@ -11,10 +11,12 @@ import type { Watches } from "../debug/watches.js";
 import { el2Enabled, lowerState } from "../lower-state.js";
 import type { Processor } from "../processor.js";
 import { HCR, HCR_H, HCR_HI, HCR_LO, PSTATE, PSTATE_LO, SCR, SCR_LO } from "../words.js";
+import { PERMISSION_INDICES, stage1Output, stage1Permissions } from "./descriptor.js";
+import { Regime } from "./regime.js";
+import type { TlbArrays } from "./tlb.js";
+import { WalkCache } from "./walk-cache.js";
 
-/** Translation regimes, each with its own stage-1 registers. */
-export const Regime = { EL10: 0, EL2: 1, EL20: 2, EL3: 3 } as const;
-export type Regime = (typeof Regime)[keyof typeof Regime];
+export { Regime };
 
 /** SCTLR_ELx, low word: what translation and alignment use. */
 export const SCTLR = { M: 1 << 0, A: 1 << 1, SA: 1 << 3, SA0: 1 << 4, WXN: 1 << 19 } as const;
@@ -76,30 +78,16 @@ export function topByteIgnored(lo: number, hi: number, twoRanges: boolean): { da
   return { data, fetch: (lo & (1 << 29)) !== 0 ? 0 : data };
 }
 
-/** Stage-2 leaves that a context remembers, by IPA page; a stage-1 walk meets the same few again and again. */
-export const STAGE2_LEAVES = 512;
-
-export class Stage2Leaves {
-  /** IPA of the page, or -1. */
-  readonly page = new Float64Array(STAGE2_LEAVES).fill(-1);
-  /** The leaf descriptor and its level. */
-  readonly lo = new Int32Array(STAGE2_LEAVES);
-  readonly hi = new Int32Array(STAGE2_LEAVES);
-  readonly level = new Uint8Array(STAGE2_LEAVES);
-
-  forget(): void {
-    this.page.fill(-1);
-  }
-}
-
 export interface Stage2 {
   readonly range: TableRange;
   readonly limit: number;
+  /** The same for bits 47:32 of an output address. */
+  readonly limitHi: number;
   /** PAS of the tables. */
   readonly walkPas: Pas;
   /** PAS of the output where the descriptor does not say. */
   readonly outputPas: Pas;
-  readonly leaves: Stage2Leaves;
+  readonly walks: WalkCache;
   /** VTCR_EL2.HA, and HD with it. */
   readonly ha: boolean;
   readonly hd: boolean;
@@ -188,17 +176,19 @@ export function writeKey(key: Int32Array, pe: Processor, el: number, unprivilege
 
 /** A context's registers decoded. Only `TranslationContext.set` writes the fields. */
 export class TranslationContext {
+  readonly tlb: TlbArrays;
+  /** What walks of stage 1 remember. */
+  readonly walks = new WalkCache();
   /** Host addresses of the TLB arrays: reads, writes, fetches. */
   readonly read: number;
   readonly write: number;
   readonly fetch: number;
   readonly key = new Int32Array(KEY_WORDS);
-  hash = 0;
   /** When it was last current; 0: holds nothing. */
   lastUse = 0;
-  /** Whether a TLB entry was made or a leaf remembered since the last flush. */
+  /** Whether a TLB entry was made or a walk remembered since the last flush. */
   filled = false;
-  /** 2 MiB and 1 GiB regions of virtual addresses, of which a stage-1 block has given 4 KiB entries. */
+  /** 2 MiB and 1 GiB regions of virtual addresses that a stage-1 block maps, from which there may be 4 KiB entries. */
   readonly blocks = new Set<number>();
 
   regime: Regime = Regime.EL10;
@@ -220,10 +210,15 @@ export class TranslationContext {
   hd = false;
   /** Stage-1 output addresses from here on are too big. */
   limit = 0;
+  /** The same for bits 47:32 of an output address. */
+  limitHi = 0;
   /** The same while stage 1 is off. */
   offLimit = 0;
   /** Per MAIR attribute: 1 when it is Device memory. */
   readonly device = new Uint8Array(8);
+  /** Stage-1 permissions by `permissionIndex`, and spaces of the output by `outputIndex`. */
+  readonly permissionTable = new Uint8Array(PERMISSION_INDICES);
+  readonly outputTable = new Uint8Array(4);
   /** What the state's own memory is: walks, and the output of stage 1 when it is off. */
   ownPas: Pas = Pas.NS;
   sif = false;
@@ -235,19 +230,21 @@ export class TranslationContext {
   stage2Ns: Stage2 | undefined;
   /** -1: not by VMID. */
   vmid = -1;
+  /** ASID of the EL1&0 and EL2&0 regimes. */
+  asid = 0;
   /** Breakpoints and watchpoints that may match here: the TLB arrays hold none of their pages. */
   watches: Watches | undefined;
 
-  constructor(tlb: { read: number; write: number; fetch: number }) {
+  constructor(tlb: TlbArrays) {
+    this.tlb = tlb;
     this.read = tlb.read;
     this.write = tlb.write;
     this.fetch = tlb.fetch;
   }
 
   /** Decodes the registers in `key`. */
-  set(key: Int32Array, hash: number, paBits: number): void {
+  set(key: Int32Array, paBits: number): void {
     this.key.set(key);
-    this.hash = hash;
     const head = key[0]!;
     this.regime = (head & 3) as Regime;
     this.el0 = (head & 4) !== 0;
@@ -267,6 +264,13 @@ export class TranslationContext {
     this.offLimit = 2 ** paBits;
     this.setStage1(paBits);
     this.setStage2(paBits);
+    this.limitHi = this.limit / 2 ** 32;
+    for (let i = 0; i < PERMISSION_INDICES; i++) this.permissionTable[i] = stage1Permissions(this, i);
+    for (let i = 0; i < 4; i++) this.outputTable[i] = stage1Output(this, i);
+    // TCR_ELx.A1 says whose ASID it is; TCR_ELx.AS = 0: eight bits of it.
+    const ttbrHi = (key[2]! & (1 << 22)) !== 0 ? key[7]! : key[5]!;
+    const bits = this.regime === Regime.EL10 || this.regime === Regime.EL20 ? key[3]! & (1 << (36 - 32)) : 0;
+    this.asid = (ttbrHi >>> 16) & (bits !== 0 ? 0xffff : 0xff);
   }
 
   private setStage1(paBits: number): void {
@@ -340,16 +344,18 @@ export class TranslationContext {
     const limit = outputLimit((vtcr >> 16) & 7, paBits);
     const vttbr = join(key[15]!, key[16]! & 0xffff);
     const pas = state as Pas;
-    const leaves = new Stage2Leaves();
+    const limitHi = limit / 2 ** 32;
+    const walks = new WalkCache();
     const ha = (vtcr & (1 << 21)) !== 0;
     const hd = ha && (vtcr & (1 << 22)) !== 0;
     if (state !== SecurityState.SECURE) {
       this.stage2 = {
         range: stage2Range(vtcr, vttbr, limit, paBits),
         limit,
+        limitHi,
         walkPas: pas,
         outputPas: pas,
-        leaves,
+        walks,
         ha,
         hd,
       };
@@ -365,23 +371,27 @@ export class TranslationContext {
     const vsttbr = join(key[18]!, key[19]! & 0xffff);
     // T0SZ, SL0 and TG0 are VSTCR_EL2's, the rest is VTCR_EL2's.
     const range = stage2Range(vstcr, vsttbr, limit, paBits);
-    this.stage2 = { range, limit, walkPas: choose(sw), outputPas: choose(sa), leaves, ha, hd };
+    this.stage2 = { range, limit, limitHi, walkPas: choose(sw), outputPas: choose(sa), walks, ha, hd };
     this.stage2Ns = {
       range: stage2Range(vtcr, vttbr, limit, paBits),
       limit,
+      limitHi,
       walkPas: choose(nsw),
       outputPas: choose(nsa),
-      leaves: new Stage2Leaves(),
+      walks: new WalkCache(),
       ha,
       hd,
     };
   }
 
-  /** Forgets what was walked: with the TLB arrays, which are the caller's. */
-  forget(): void {
-    this.blocks.clear();
-    this.stage2?.leaves.forget();
-    this.stage2Ns?.leaves.forget();
+  /** Drops what the TLB arrays hold and what walks remember. */
+  flush(): void {
+    if (!this.filled) return;
+    this.tlb.clear();
+    this.walks.forget();
+    if (this.blocks.size > 0) this.blocks.clear();
+    this.stage2?.walks.forget();
+    this.stage2Ns?.walks.forget();
     this.filled = false;
   }
 

@@ -11,14 +11,14 @@
  *   context of LDTR and STTR.
  */
 import { invariant } from "@realmbox/abi";
-import { TLB_ENTRIES, TLB_SIZE } from "../cpu/engine.js";
+import { TLB_SIZE } from "../cpu/engine.js";
 import { type Watches, WatchTable } from "../debug/watches.js";
 import { hcrHi, hcrLo } from "../exceptions.js";
 import type { Fault } from "../fault.js";
 import { fpTrap } from "../fp-access.js";
 import { GPC_OK, gpcFault } from "../gpt.js";
 import type { Machine } from "../machine.js";
-import { NO_FRAME, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
+import { NO_FRAME, PAGE_SIZE, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
 import { pauthWord } from "../pauth.js";
 import type { Processor } from "../processor.js";
 import { OK } from "../sysreg/row.js";
@@ -41,7 +41,8 @@ import {
   ZVA_TRAP_LO,
 } from "../words.js";
 import { KEY_WATCHES, KEY_WORDS, Regime, regimeOf, SCTLR, sctlrOf, TranslationContext, writeKey } from "./context.js";
-import { Permission, TableWalker, type WalkOptions } from "./walk.js";
+import { CONTEXT_TLB_SIZE, probeTlb, TlbArrays } from "./tlb.js";
+import { blockOf, Permission, TableWalker, type WalkOptions } from "./walk.js";
 
 /** Every combination of `need` and `unaligned`, made once: index `need | (unaligned ? 8 : 0)`; then those that only look. */
 const WALK_OPTIONS: readonly WalkOptions[] = Array.from({ length: 32 }, (_, i) => ({
@@ -95,9 +96,8 @@ export class Mmu {
     memory.i32.fill(-1, memory.emptyTlb / 4, (memory.emptyTlb + TLB_SIZE) / 4);
     this.contexts = Array.from({ length: board.peCount }, (_, pe) => ({
       pool: Array.from({ length: TLB_CONTEXTS }, (_, i) => {
-        const at = tlbs + (pe * TLB_CONTEXTS + i) * 3 * TLB_SIZE;
-        memory.i32.fill(-1, at / 4, at / 4 + (3 * TLB_SIZE) / 4);
-        return new TranslationContext({ read: at, write: at + TLB_SIZE, fetch: at + 2 * TLB_SIZE });
+        const at = tlbs + (pe * TLB_CONTEXTS + i) * CONTEXT_TLB_SIZE;
+        return new TranslationContext(new TlbArrays(memory.i32, at));
       }),
       current: undefined,
       unprivileged: undefined,
@@ -221,12 +221,36 @@ export class Mmu {
     need: number,
     unaligned: boolean,
   ): Fault | undefined {
-    const { walker } = this;
+    const { walker, memory } = this;
+    // First, for it drops what was made under other values of GPCCR_EL3 and GPTBR_EL3.
     const { protection } = pe;
-    const options = WALK_OPTIONS[need | (unaligned ? 8 : 0)]!;
-    const fault = walker.translate(context, protection, lo, hi, options);
-    if (fault) return fault;
-    const { pa, pas } = walker;
+    if (!walker.recall(context, lo, hi, need, unaligned)) {
+      const fault = walker.translate(context, protection, lo, hi, WALK_OPTIONS[need | (unaligned ? 8 : 0)]!);
+      if (fault) return fault;
+    }
+    const page = memory.pageIndexOfWords(walker.paLo, walker.paHi);
+    if (page >= 0 && protection.permits(page, walker.pas)) {
+      const frame = memory.touchedPage(page);
+      if (frame !== 0) {
+        const host = frame + (lo & (PAGE_SIZE - 1));
+        this.host = host;
+        this.fillUnlessDevice(context, lo, hi, host, need, page);
+        return undefined;
+      }
+    }
+    return this.accessOutput(pe, context, lo, hi, need);
+  }
+
+  /** The rest of `access` for what is not known to be allowed and in memory: the granule, the frame, the device. */
+  private accessOutput(
+    pe: Processor,
+    context: TranslationContext,
+    lo: number,
+    hi: number,
+    need: number,
+  ): Fault | undefined {
+    const { protection } = pe;
+    const { pa, pas } = this.walker;
     const refusal = protection.check(pa, pas);
     if (refusal !== GPC_OK) return gpcFault(refusal, pa, pas);
     const host = this.memory.host(pa);
@@ -239,50 +263,44 @@ export class Mmu {
       return undefined;
     }
     this.host = host;
-    // Stage 1's type decides alignment too, even where stage 2 forces another.
-    if (!(walker.device || walker.s1Device) || context.alignAlways) this.fill(context, lo, hi, host, need);
+    this.fillUnlessDevice(context, lo, hi, host, need, this.memory.pageOfHost(host));
     return undefined;
   }
 
   /** Translates without an access: for maintenance by address. The output's granule is not checked. */
   translateOnly(pe: Processor, context: TranslationContext, lo: number, hi: number, need: number): Fault | undefined {
-    return this.walker.translate(context, pe.protection, lo, hi, WALK_OPTIONS[need | WALK_LOOK]!);
+    const { protection } = pe;
+    if (this.walker.recall(context, lo, hi, need, false)) return undefined;
+    return this.walker.translate(context, protection, lo, hi, WALK_OPTIONS[need | WALK_LOOK]!);
   }
 
   /** Host address of an address that the context's TLB array holds, or 0. For accesses that the engine does not look up. */
   probe(array: number, lo: number, hi: number): number {
-    const { i32 } = this.memory;
-    const entry = (array >>> 2) + ((lo >>> 12) & (TLB_ENTRIES - 1)) * 4;
-    if (i32[entry] !== (lo & ~0xfff) || i32[entry + 1] !== hi) return 0;
-    return (i32[entry + 2]! + lo) >>> 0;
+    return probeTlb(this.memory.i32, array, lo, hi);
   }
 
-  private fill(context: TranslationContext, lo: number, hi: number, host: number, need: number): void {
+  /** Enters a page into the TLB, if the context may hold it. `page`: by index, at `host`. */
+  private fillUnlessDevice(
+    context: TranslationContext,
+    lo: number,
+    hi: number,
+    host: number,
+    need: number,
+    page: number,
+  ): void {
     const { walker, memory } = this;
-    const { i32 } = memory;
+    // Stage 1's type decides alignment too, even where stage 2 forces another.
+    if ((walker.device || walker.s1Device) && !context.alignAlways) return;
     const { watches } = context;
     if (watches && isWatched(watches, lo, hi, need)) return;
-    const index = ((lo >>> 12) & (TLB_ENTRIES - 1)) * 4;
-    const page = lo & ~0xfff;
-    const addend = ((host & ~0xfff) - page) | 0;
-    const set = (array: number) => {
-      const entry = (array >>> 2) + index;
-      i32[entry] = page;
-      i32[entry + 1] = hi;
-      i32[entry + 2] = addend;
-    };
     const { permissions } = walker;
-    if ((need & Permission.EXECUTE) !== 0) set(context.fetch);
-    else {
-      const readable = (permissions & Permission.READ) !== 0;
-      if (readable) set(context.read);
-      // The engine's atomics look at the write array alone; stage 2 may allow writes without reads.
-      if (readable && (permissions & Permission.WRITE) !== 0) set(context.write);
-    }
-    if (!context.filled) context.filled = true;
-    memory.inTlb[memory.pageOfHost(host)] = 1;
-    // A TLBI of any address of a stage-1 block must find all entries made from the block.
-    if (walker.s1Bits > 12) context.blocks.add(blockOf(lo, hi, walker.s1Bits));
+    const fetches = (need & Permission.EXECUTE) !== 0;
+    const reads = !fetches && (permissions & Permission.READ) !== 0;
+    // The engine's atomics look at the write array alone; stage 2 may allow writes without reads.
+    const writes = reads && (permissions & Permission.WRITE) !== 0;
+    context.tlb.enter(lo, hi, host, reads, writes, fetches);
+    context.filled = true;
+    memory.inTlb[page] = 1;
   }
 
   /** Whether the PE's next instruction is in a page with a breakpoint. */
@@ -304,47 +322,34 @@ export class Mmu {
 
   /** Drops what one PE holds. */
   flushPe(pe: Processor): void {
-    for (const context of this.contexts[pe.index]!.pool) this.flush(context);
+    for (const context of this.contexts[pe.index]!.pool) context.flush();
   }
 
   /** Drops the contexts for which `match` is true, on all PEs or on one. */
   flushWhere(match: (context: TranslationContext) => boolean, pe?: Processor): void {
     for (const contexts of pe ? [this.contexts[pe.index]!] : this.contexts) {
       for (const context of contexts.pool) {
-        if (context.filled && match(context)) this.flush(context);
+        if (context.filled && match(context)) context.flush();
       }
     }
   }
 
   /** Drops the entries for one page (untagged address) in the contexts of a regime, on all PEs or on one. */
   flushVa(match: (context: TranslationContext) => boolean, lo: number, hi: number, pe?: Processor): void {
-    const { i32 } = this.memory;
-    const page = lo & ~0xfff;
-    const index = ((lo >>> 12) & (TLB_ENTRIES - 1)) * 4;
     for (const contexts of pe ? [this.contexts[pe.index]!] : this.contexts) {
       for (const context of contexts.pool) {
         if (!context.filled || !match(context)) continue;
+        context.walks.forget();
         if (
           context.blocks.size > 0 &&
-          (context.blocks.has(blockOf(lo, hi, 21)) || context.blocks.has(blockOf(lo, hi, 30)))
+          (context.blocks.has(blockOf(lo, hi, 2)) || context.blocks.has(blockOf(lo, hi, 1)))
         ) {
-          this.flush(context);
+          context.flush();
           continue;
         }
-        for (let array = context.read; array <= context.fetch; array += TLB_SIZE) {
-          const entry = (array >>> 2) + index;
-          if (i32[entry] !== page || i32[entry + 1] !== hi) continue;
-          i32[entry] = -1;
-          i32[entry + 1] = -1;
-        }
+        context.tlb.dropPage(lo, hi);
       }
     }
-  }
-
-  private flush(context: TranslationContext): void {
-    if (!context.filled) return;
-    this.memory.i32.fill(-1, context.read >>> 2, (context.fetch + TLB_SIZE) >>> 2);
-    context.forget();
   }
 
   /** The PE's context with the current register values, or the least recently used one made into it. */
@@ -353,12 +358,10 @@ export class Mmu {
     writeKey(key, pe, el, unprivileged, pan);
     const watches = this.watchTable.find(pe, el, unprivileged ? 0 : el);
     if (watches) key[KEY_WATCHES] = watches.id;
-    let hash = 0;
-    for (let i = 0; i < KEY_WORDS; i++) hash = (Math.imul(hash, 31) + key[i]!) | 0;
     const { pool } = this.contexts[pe.index]!;
     let oldest = pool[0]!;
     for (const context of pool) {
-      if (context.hash === hash && isSameKey(context.key, key)) {
+      if (isSameKey(context.key, key)) {
         context.lastUse = ++this.uses;
         return context;
       }
@@ -370,8 +373,9 @@ export class Mmu {
     forgetLevels(contexts);
     contexts.unprivileged = undefined;
     this.installUnprivileged(pe, undefined);
-    this.flush(oldest);
-    oldest.set(key, hash, this.machine.board.paBits);
+    oldest.flush();
+    oldest.tlb.prepare();
+    oldest.set(key, this.machine.board.paBits);
     oldest.watches = watches;
     oldest.lastUse = ++this.uses;
     return oldest;
@@ -385,12 +389,6 @@ export class Mmu {
 
 const isWatched = (watches: Watches, lo: number, hi: number, need: number): boolean =>
   (need & Permission.EXECUTE) !== 0 ? watches.breaksIn(lo, hi) : watches.watchesIn(lo, hi);
-
-/** One 2 MiB or 1 GiB region of virtual addresses as a number: even for 2 MiB, odd for 1 GiB. */
-const blockOf = (lo: number, hi: number, bits: number): number => {
-  const upper = (hi & 0xffff_ffff) * 2 ** (32 - bits);
-  return bits === 21 ? (upper + (lo >>> 21)) * 2 : (upper + (lo >>> 30)) * 2 + 1;
-};
 
 function isSameKey(a: Int32Array, b: Int32Array): boolean {
   for (let i = 0; i < KEY_WORDS; i++) {

@@ -17,37 +17,40 @@ import { Pas, SecurityState } from "@realmbox/abi";
 import type { Fault, FaultKind } from "../fault.js";
 import { GPC_OK, type GranuleProtection, gpcFault } from "../gpt.js";
 import { NO_FRAME, type PhysicalMemory } from "../memory.js";
-import { Regime, STAGE2_LEAVES, type Stage2, type TableRange, type TranslationContext } from "./context.js";
+import { Regime, type Stage2, type TableRange, type TranslationContext } from "./context.js";
+import {
+  AF,
+  AP_TABLE0,
+  AP_TABLE1,
+  AP1,
+  AP2,
+  DBM,
+  FOREIGN,
+  NS_TABLE,
+  outputIndex,
+  Permission,
+  PXN_TABLE,
+  permissionIndex,
+  S2_NS,
+  S2AP_READ,
+  S2AP_WRITE,
+  TABLE,
+  UXN,
+  UXN_TABLE,
+  VALID,
+} from "./descriptor.js";
+import { Restriction, type WalkCache, Walked } from "./walk-cache.js";
 
-/** Permissions, and what an access needs of them. */
-export const Permission = { READ: 1, WRITE: 2, EXECUTE: 4 } as const;
+export { Permission };
 
-// Descriptor bits, low word.
-const VALID = 1 << 0;
-const TABLE = 1 << 1;
-const NS = 1 << 5;
-const AP1 = 1 << 6;
-const AP2 = 1 << 7;
-const AF = 1 << 10;
-const NSE = 1 << 11;
-const S2AP_READ = 1 << 6;
-const S2AP_WRITE = 1 << 7;
-// High word.
-const DBM = 1 << (51 - 32);
-const PXN = 1 << (53 - 32);
-const UXN = 1 << (54 - 32);
-const S2_NS = 1 << (55 - 32);
-const PXN_TABLE = 1 << (59 - 32);
-const UXN_TABLE = 1 << (60 - 32);
-const AP_TABLE0 = 1 << (61 - 32);
-const AP_TABLE1 = 1 << (62 - 32);
-const NS_TABLE = 1 << (63 - 32);
-
-/** Bits of address that a leaf at each level covers: 0 has none. */
-const LEAF_BITS = [39, 30, 21, 12] as const;
+/** Of the input address, the bits below what a leaf of a level covers; level 0 has no leaves. */
+const LEAF_OFFSET = [0, 0x3fff_ffff, 0x1f_ffff, 0xfff] as const;
 
 /** Output address of a descriptor: bits 47:12. */
 const outputOf = (lo: number, hi: number): number => (hi & 0xffff) * 2 ** 32 + ((lo & ~0xfff) >>> 0);
+
+/** A page's descriptor that an access can use as it is. */
+const PAGE_READY = VALID | TABLE | AF;
 
 export interface WalkOptions {
   /** Permissions that the access needs; 0 for maintenance. */
@@ -58,22 +61,21 @@ export interface WalkOptions {
   readonly update: boolean;
 }
 
-/** Walks tables. Results are fields, so that a successful walk allocates nothing. */
+/** Walks tables. Results are fields, addresses as two words, so that a successful walk allocates nothing. */
 export class TableWalker {
   /** Output of `stage1`: intermediate or physical address of the byte, its space, and the properties of the mapping. */
-  ipa = 0;
+  ipaLo = 0;
+  ipaHi = 0;
   ipaPas: Pas = Pas.NS;
   s1Permissions = 0;
   s1Device = false;
-  /** log2 of what the stage-1 leaf maps. */
-  s1Bits = 12;
 
-  /** Output of `stage2`, and of `translate`. */
-  pa = 0;
+  /** Output of `stage2`, of `translate` and of `recall`. */
+  paLo = 0;
+  paHi = 0;
   pas: Pas = Pas.NS;
   permissions = 0;
   device = false;
-  s2Bits = 12;
 
   private readonly memory: PhysicalMemory;
   private readonly exhausted: (pa: number) => void;
@@ -81,10 +83,90 @@ export class TableWalker {
   private lo = 0;
   private hi = 0;
   private word = 0;
+  /** The stage-2 leaf of the last address. */
+  private leafLo = 0;
+  private leafHi = 0;
+  private leafLevel = 0;
 
   constructor(memory: PhysicalMemory, exhausted: (pa: number) => void) {
     this.memory = memory;
     this.exhausted = exhausted;
+  }
+
+  get ipa(): number {
+    return this.ipaHi * 2 ** 32 + (this.ipaLo >>> 0);
+  }
+
+  get pa(): number {
+    return this.paHi * 2 ** 32 + (this.paLo >>> 0);
+  }
+
+  /**
+   * Both stages by what walks remember, when that shows that the access is allowed and updates nothing: then the results
+   * are those of `translate`. False: only `translate` can tell.
+   */
+  recall(context: TranslationContext, lo: number, hi: number, need: number, unaligned: boolean): boolean {
+    if (!context.stage1) return false;
+    const { walks } = context;
+    const slot = walks.find(lo, hi);
+    if (slot < 0) return false;
+    const kind = walks.words[slot + Walked.KIND]!;
+    const level = kind & Restriction.LEVEL;
+    if (!this.readLeaf(walks, slot, level, lo, context.limitHi)) return false;
+    const dLo = this.lo;
+    const dHi = this.hi;
+    const clean = context.hd && (dHi & DBM) !== 0 && (dLo & AP2) !== 0;
+    if (clean && (need & Permission.WRITE) !== 0) return false;
+    const pas = (kind & Restriction.NS) !== 0 ? Pas.NS : (context.outputTable[outputIndex(dLo)] as Pas);
+    const allowed = restrictedPermissions(context, clean ? dLo & ~AP2 : dLo, dHi, pas, kind);
+    const permissions = clean ? allowed & ~Permission.WRITE : allowed;
+    const device = context.device[(dLo >> 2) & 7] !== 0;
+    if ((need & ~permissions) !== 0 || (unaligned && device)) return false;
+    const offset = LEAF_OFFSET[level as 1 | 2 | 3];
+    const ipaLo = (dLo & ~offset) | (lo & offset);
+    const ipaHi = dHi & 0xffff;
+    this.ipaLo = ipaLo;
+    this.ipaHi = ipaHi;
+    this.ipaPas = pas;
+    this.s1Permissions = permissions;
+    this.s1Device = device;
+    const stage2 = context.stage2For(pas === Pas.NS);
+    if (!stage2) {
+      this.takeStage1();
+      return true;
+    }
+    const found = stage2.walks.find(ipaLo, ipaHi);
+    if (found < 0) return false;
+    const level2 = stage2.walks.words[found + Walked.KIND]!;
+    if (!this.readLeaf(stage2.walks, found, level2, ipaLo, stage2.limitHi)) return false;
+    if ((need & Permission.WRITE) !== 0 && isClean(stage2, this.lo, this.hi)) return false;
+    this.setStage2(context, stage2, this.lo, this.hi, level2, ipaLo, device);
+    if (this.isForeignToRealm(context)) this.permissions &= ~Permission.EXECUTE;
+    this.permissions &= permissions;
+    return (need & ~this.permissions) === 0 && !(unaligned && this.device);
+  }
+
+  /** Fetches into `lo` and `hi` the leaf that a walk has remembered; false when it is none, or needs more than a look. */
+  private readLeaf({ words }: WalkCache, slot: number, level: number, inputLo: number, limitHi: number): boolean {
+    if (level !== 3) {
+      this.lo = words[slot + Walked.LO]!;
+      this.hi = words[slot + Walked.HI]!;
+      return true;
+    }
+    const { i32 } = this.memory;
+    const word = words[slot + Walked.LO]! + ((inputLo >>> 11) & 0x3fe);
+    this.lo = i32[word]!;
+    this.hi = i32[word + 1]!;
+    return (this.lo & PAGE_READY) === PAGE_READY && (this.hi & 0xffff) < limitHi;
+  }
+
+  /** Without stage 2, the output of stage 1 is the whole output. */
+  private takeStage1(): void {
+    this.paLo = this.ipaLo;
+    this.paHi = this.ipaHi;
+    this.pas = this.ipaPas;
+    this.permissions = this.s1Permissions;
+    this.device = this.s1Device;
   }
 
   /** Both stages; the granule protection check of the output is the caller's. `hi`: the address after TBI removal. */
@@ -99,11 +181,7 @@ export class TableWalker {
     if (fault) return fault;
     const stage2 = context.regime === Regime.EL10 ? context.stage2For(this.ipaPas === Pas.NS) : undefined;
     if (!stage2) {
-      this.pa = this.ipa;
-      this.pas = this.ipaPas;
-      this.permissions = this.s1Permissions;
-      this.device = this.s1Device;
-      this.s2Bits = this.s1Bits;
+      this.takeStage1();
       return undefined;
     }
     const { s1Permissions } = this;
@@ -131,11 +209,8 @@ export class TableWalker {
     let tablePas = context.ownPas;
     let { level, base } = range;
     let mask = range.indexMask;
-    // Hierarchical restrictions, as descriptor bits of the leaf: AP and XN that tables force.
-    let noEl0 = false;
-    let readOnly = false;
-    let pxn = 0;
-    let uxn = 0;
+    // What tables restrict, as the walk cache remembers it.
+    let restrictions = 0;
     for (;;) {
       const entry = base + (indexAt(lo, hi, level) & mask) * 8;
       const fault = this.fetchStage1(
@@ -157,37 +232,58 @@ export class TableWalker {
       if (output >= context.limit) return stage1Fault("address-size", level);
       if (isTable && level < 3) {
         if (!range.hpd) {
-          noEl0 ||= (dHi & AP_TABLE0) !== 0;
-          readOnly ||= (dHi & AP_TABLE1) !== 0;
-          if ((dHi & PXN_TABLE) !== 0) pxn = PXN;
-          if ((dHi & UXN_TABLE) !== 0) uxn = UXN;
+          if ((dHi & AP_TABLE0) !== 0) restrictions |= Restriction.NO_EL0;
+          if ((dHi & AP_TABLE1) !== 0) restrictions |= Restriction.READ_ONLY;
+          if ((dHi & PXN_TABLE) !== 0) restrictions |= Restriction.PXN;
+          if ((dHi & UXN_TABLE) !== 0) restrictions |= Restriction.UXN;
         }
-        if (context.state === SecurityState.SECURE && (dHi & NS_TABLE) !== 0) tablePas = Pas.NS;
+        if (context.state === SecurityState.SECURE && (dHi & NS_TABLE) !== 0) {
+          tablePas = Pas.NS;
+          restrictions |= Restriction.NS;
+        }
         base = output;
         level++;
         mask = 0x1ff;
         continue;
       }
       if ((dLo & AF) === 0 && !context.ha) return stage1Fault("access-flag", level);
-      this.setOutput(dLo, dHi, level, lo);
-      this.ipaPas = outputPas(context, dLo, tablePas);
+      const offset = LEAF_OFFSET[level as 1 | 2 | 3];
+      this.ipaLo = (dLo & ~offset) | (lo & offset);
+      this.ipaHi = dHi & 0xffff;
+      this.ipaPas = tablePas === Pas.NS ? Pas.NS : (context.outputTable[outputIndex(dLo)] as Pas);
       this.s1Device = context.device[(dLo >> 2) & 7] !== 0;
       const alignment = this.stage1Alignment(level, unaligned);
       if (alignment) return alignment;
       // Read-only with DBM is writable, and not yet dirty.
       const clean = context.hd && (dHi & DBM) !== 0 && (dLo & AP2) !== 0;
-      const own = clean ? dLo & ~AP2 : dLo;
-      const ap = (noEl0 ? own & ~AP1 : own) | (readOnly ? AP2 : 0);
-      this.s1Permissions = permissionsOf(context, ap, dHi | pxn | uxn, this.ipaPas);
+      this.s1Permissions = restrictedPermissions(context, clean ? dLo & ~AP2 : dLo, dHi, this.ipaPas, restrictions);
       if ((need & ~this.s1Permissions) !== 0) return stage1Fault("permission", level);
       const dirty = clean && (need & Permission.WRITE) !== 0;
       if (clean && !dirty) this.s1Permissions &= ~Permission.WRITE;
-      if (!options.update || (!dirty && (dLo & AF) !== 0)) return undefined;
-      const refusal = this.mayUpdateStage1(context, protection, entry, tablePas);
-      if (refusal) return refusal;
-      this.memory.i32[word] = (dirty ? dLo & ~AP2 : dLo) | AF;
+      if (!options.update) return undefined;
+      const updated = (dirty ? dLo & ~AP2 : dLo) | AF;
+      if (updated !== dLo) {
+        const refusal = this.mayUpdateStage1(context, protection, entry, tablePas);
+        if (refusal) return refusal;
+        this.memory.i32[word] = updated;
+      }
+      if (level < 3) {
+        context.walks.put(lo, hi, updated, dHi, level | restrictions);
+        // A TLBI of any address of a stage-1 block must find all entries made from the block.
+        context.blocks.add(blockOf(lo, hi, level));
+      } else if (range.level < 3) {
+        this.rememberTable(context.walks, lo, hi, word - ((lo >>> 11) & 0x3fe), 3 | restrictions);
+      }
+      context.filled = true;
       return undefined;
     }
+  }
+
+  /** Remembers the last table of a walk, and that its granule is in use. */
+  private rememberTable(walks: WalkCache, lo: number, hi: number, word: number, kind: number): void {
+    const { memory } = this;
+    walks.put(lo, hi, word, 0, kind);
+    memory.inTlb[memory.pageOfHost(word * 4)] = 1;
   }
 
   /** Stage 1 does not translate: the address is the output, if it has not too many bits. */
@@ -200,22 +296,17 @@ export class TableWalker {
   ): Fault | undefined {
     const address = (hi >>> 0) * 2 ** 32 + (lo >>> 0);
     if (address >= context.offLimit) return stage1Fault("address-size", 0);
-    this.ipa = address;
+    this.ipaLo = lo;
+    this.ipaHi = hi;
     this.ipaPas = context.ownPas;
     this.s1Permissions = Permission.READ | Permission.WRITE | Permission.EXECUTE;
     this.s1Device = context.offDevice && (need & Permission.EXECUTE) === 0;
-    this.s1Bits = 12;
     return this.stage1Alignment(0, unaligned);
   }
 
   /** Device memory takes aligned accesses only; stage 1 decides without stage 2, FEAT_S2FWB or not. */
   private stage1Alignment(level: number, unaligned: boolean): Fault | undefined {
     return unaligned && this.s1Device ? stage1Fault("alignment", level) : undefined;
-  }
-
-  private setOutput(dLo: number, dHi: number, level: number, lo: number): void {
-    this.s1Bits = LEAF_BITS[level as 0 | 1 | 2 | 3];
-    this.ipa = leafAddress(dLo, dHi, level, lo);
   }
 
   /** Fetches a stage-1 descriptor into `lo` and `hi`. */
@@ -259,34 +350,44 @@ export class TableWalker {
     const { need, unaligned } = options;
     // The space of the IPA: Secure state has two, each with its own tables.
     const pas = stage2 === context.stage2Ns ? Pas.NS : context.ownPas;
-    const slot = this.stage2Leaf(context, stage2, protection, ipa, pas, options, s1ptw);
-    if (typeof slot !== "number") return slot;
-    const { leaves } = stage2;
-    const lo = leaves.lo[slot]!;
-    const hi = leaves.hi[slot]!;
-    const level = leaves.level[slot]!;
-    this.pa = leafAddress(lo, hi, level, ipa | 0);
-    this.s2Bits = LEAF_BITS[level as 0 | 1 | 2 | 3];
-    this.pas = context.state === SecurityState.REALM && (hi & S2_NS) !== 0 ? Pas.NS : stage2.outputPas;
-    const s2Device = this.combineType(context, (lo >> 2) & 0xf, s1ptw ? false : this.s1Device);
+    const missing = this.stage2Leaf(context, stage2, protection, ipa, pas, options, s1ptw);
+    if (missing) return missing;
+    const level = this.leafLevel;
+    const s1Device = s1ptw ? false : this.s1Device;
+    const s2Device = this.setStage2(context, stage2, this.leafLo, this.leafHi, level, ipa | 0, s1Device);
     if (unaligned && this.device) return stage2Fault("alignment", level, s1ptw, ipa, pas);
-    this.permissions =
-      ((lo & S2AP_READ) !== 0 ? Permission.READ : 0) |
-      ((lo & S2AP_WRITE) !== 0 ? Permission.WRITE : 0) |
-      ((hi & UXN) === 0 ? Permission.EXECUTE : 0);
-    if (context.state === SecurityState.REALM && this.pas !== Pas.REALM) {
+    if (this.isForeignToRealm(context)) {
       // Realm state executes and walks its own memory only.
       if (s1ptw) return stage2Fault("permission", level, s1ptw, ipa, pas);
       this.permissions &= ~Permission.EXECUTE;
     }
     if (s1ptw && context.ptw && s2Device) return stage2Fault("permission", level, s1ptw, ipa, pas);
-    if ((need & ~this.permissions) === 0) return undefined;
-    // Whoever handles the fault may grant the permission: the next access walks again.
-    leaves.page[slot] = -1;
-    return stage2Fault("permission", level, s1ptw, ipa, pas);
+    return (need & ~this.permissions) === 0 ? undefined : stage2Fault("permission", level, s1ptw, ipa, pas);
   }
 
-  /** Slot of the valid leaf for an IPA in the context's stage-2 leaves: remembered, or found by a walk. */
+  /** Sets the output by a stage-2 leaf, with all permissions that the leaf gives; returns whether the leaf says Device. */
+  private setStage2(
+    context: TranslationContext,
+    stage2: Stage2,
+    lo: number,
+    hi: number,
+    level: number,
+    ipaLo: number,
+    s1Device: boolean,
+  ): boolean {
+    const offset = LEAF_OFFSET[level as 1 | 2 | 3];
+    this.paLo = (lo & ~offset) | (ipaLo & offset);
+    this.paHi = hi & 0xffff;
+    this.pas = context.state === SecurityState.REALM && (hi & S2_NS) !== 0 ? Pas.NS : stage2.outputPas;
+    this.permissions = stage2Permissions(lo, hi);
+    return this.combineType(context, (lo >> 2) & 0xf, s1Device);
+  }
+
+  private isForeignToRealm(context: TranslationContext): boolean {
+    return context.state === SecurityState.REALM && this.pas !== Pas.REALM;
+  }
+
+  /** Finds the valid leaf of an IPA: what walks remember when it allows what is needed, else by a walk. */
   private stage2Leaf(
     context: TranslationContext,
     stage2: Stage2,
@@ -295,23 +396,26 @@ export class TableWalker {
     pas: Pas,
     { need, update }: WalkOptions,
     s1ptw: boolean,
-  ): number | Fault {
-    const { range, limit, leaves } = stage2;
+  ): Fault | undefined {
+    const { range, limit, walks } = stage2;
     const ipaLo = ipa | 0;
-    const slot = (ipaLo >>> 12) & (STAGE2_LEAVES - 1);
-    const page = ipa - (ipaLo & 0xfff);
+    const ipaHi = (ipa / 2 ** 32) | 0;
     const write = (need & Permission.WRITE) !== 0;
-    if (leaves.page[slot] === page && !(write && isClean(stage2, leaves.lo[slot]!, leaves.hi[slot]!))) return slot;
+    const slot = walks.find(ipaLo, ipaHi);
+    if (slot >= 0) {
+      const level = walks.words[slot + Walked.KIND]!;
+      const ready = this.readLeaf(walks, slot, level, ipaLo, stage2.limitHi);
+      if (ready && (need & ~stage2Permissions(this.lo, this.hi)) === 0) return this.setLeaf(this.lo, this.hi, level);
+    }
     if (range.off || ipa >= range.limit) return stage2Fault("translation", 0, s1ptw, ipa, pas);
     if (range.baseTooBig) return stage2Fault("address-size", 0, s1ptw, ipa, pas);
-    const ipaHi = (ipa / 2 ** 32) | 0;
     let { level, base } = range;
     let mask = range.indexMask;
     for (;;) {
       const entry = base + (stage2Index(ipaLo, ipaHi, level) & mask) * 8;
       const fault = this.fetch(protection, entry, stage2.walkPas, 2, level, ipa, s1ptw);
       if (fault) return fault;
-      const { lo, hi } = this;
+      const { lo, hi, word } = this;
       const isTable = (lo & TABLE) !== 0;
       const reserved = !isTable && (level === 0 || level === 3);
       if ((lo & VALID) === 0 || reserved) return stage2Fault("translation", level, s1ptw, ipa, pas);
@@ -325,15 +429,21 @@ export class TableWalker {
       }
       if ((lo & AF) === 0 && !stage2.ha) return stage2Fault("access-flag", level, s1ptw, ipa, pas);
       const updated = lo | AF | (write && isClean(stage2, lo, hi) ? S2AP_WRITE : 0);
-      if (updated !== lo && update) this.memory.i32[this.word] = updated;
+      this.setLeaf(updated, hi, level);
       // What is only looked up leaves no trace: the next access walks again.
-      leaves.page[slot] = updated === lo || update ? page : -1;
-      leaves.lo[slot] = updated;
-      leaves.hi[slot] = hi;
-      leaves.level[slot] = level;
+      if (!update) return undefined;
+      if (updated !== lo) this.memory.i32[word] = updated;
+      if (level < 3) walks.put(ipaLo, ipaHi, updated, hi, level);
+      else if (range.level < 3) this.rememberTable(walks, ipaLo, ipaHi, word - ((ipaLo >>> 11) & 0x3fe), 3);
       context.filled = true;
-      return slot;
+      return undefined;
     }
+  }
+
+  private setLeaf(lo: number, hi: number, level: number): undefined {
+    this.leafLo = lo;
+    this.leafHi = hi;
+    this.leafLevel = level;
   }
 
   /**
@@ -408,10 +518,10 @@ const stage1Fault = (fault: FaultKind, level: number): Fault => ({
 const isInRange = ({ inputBits }: TableRange, lo: number, hi: number, sign: number): boolean =>
   inputBits >= 32 ? hi >> (inputBits - 32) === sign : hi === sign && lo >> inputBits === sign;
 
-/** Address that a leaf of a level maps `lo` (the low word of the input) to; output bits below the leaf's size are ignored. */
-function leafAddress(dLo: number, dHi: number, level: number, lo: number): number {
-  const offset = level === 3 ? 0xfff : level === 2 ? 0x1f_ffff : 0x3fff_ffff;
-  return (dHi & 0xffff) * 2 ** 32 + (((dLo & ~offset) | (lo & offset)) >>> 0);
+/** A 2 MiB or 1 GiB region of virtual addresses as a number, by the level of its block: even for 2 MiB, odd for 1 GiB. */
+export function blockOf(lo: number, hi: number, level: number): number {
+  const bits = level === 2 ? 21 : 30;
+  return ((hi >>> 0) * 2 ** (32 - bits) + (lo >>> bits)) * 2 + (level === 2 ? 0 : 1);
 }
 
 /** Index into a stage-2 table of a level, before masking: the first table may be several, concatenated. */
@@ -430,41 +540,21 @@ function indexAt(lo: number, hi: number, level: number): number {
   return (hi >>> 7) & 0x1ff;
 }
 
-/** The physical (or intermediate) address space that a stage-1 leaf names. */
-function outputPas(context: TranslationContext, lo: number, tablePas: Pas): Pas {
-  switch (context.state) {
-    case SecurityState.ROOT:
-      return (((lo & NSE) !== 0 ? 2 : 0) | ((lo & NS) !== 0 ? 1 : 0)) as Pas;
-    case SecurityState.REALM:
-      return context.regime !== Regime.EL10 && (lo & NS) !== 0 ? Pas.NS : Pas.REALM;
-    case SecurityState.SECURE:
-      return tablePas === Pas.NS || (lo & NS) !== 0 ? Pas.NS : Pas.SECURE;
-    default:
-      return Pas.NS;
-  }
+/** Stage-1 permissions of a leaf under what tables restrict. */
+function restrictedPermissions(
+  context: TranslationContext,
+  lo: number,
+  hi: number,
+  pas: Pas,
+  restrictions: number,
+): number {
+  const own = permissionIndex((restrictions & Restriction.NO_EL0) !== 0 ? lo & ~AP1 : lo, hi);
+  const index = own | ((restrictions >> Restriction.SET_SHIFT) & 0xe);
+  return context.permissionTable[index | (pas === context.ownPas ? 0 : FOREIGN)]!;
 }
 
-/** Stage-1 permissions for the context's privilege. DDI 0487, "Stage 1 data accesses", "Stage 1 instruction accesses". */
-function permissionsOf(context: TranslationContext, lo: number, hi: number, pas: Pas): number {
-  const { READ, WRITE, EXECUTE } = Permission;
-  const writable = (lo & AP2) === 0;
-  let permissions: number;
-  if (!context.twoRanges) {
-    permissions = READ | (writable ? WRITE : 0) | ((hi & UXN) === 0 && !(context.wxn && writable) ? EXECUTE : 0);
-  } else if (context.el0) {
-    const el0 = (lo & AP1) !== 0;
-    permissions =
-      (el0 ? READ | (writable ? WRITE : 0) : 0) | ((hi & UXN) === 0 && !(context.wxn && el0 && writable) ? EXECUTE : 0);
-  } else {
-    const el0 = (lo & AP1) !== 0;
-    // What EL0 can write is never executable at the higher EL.
-    const execute = (hi & PXN) === 0 && !(el0 && writable) && !(context.wxn && writable);
-    permissions = (context.pan && el0 ? 0 : READ | (writable ? WRITE : 0)) | (execute ? EXECUTE : 0);
-  }
-  if (pas === context.ownPas) return permissions;
-  // Root and the Realm EL2 regimes execute from their own memory only; Secure state unless SCR_EL3.SIF.
-  if (context.state === SecurityState.ROOT || context.state === SecurityState.REALM || context.sif) {
-    return permissions & ~EXECUTE;
-  }
-  return permissions;
-}
+/** Permissions that a stage-2 leaf gives. */
+const stage2Permissions = (lo: number, hi: number): number =>
+  ((lo & S2AP_READ) !== 0 ? Permission.READ : 0) |
+  ((lo & S2AP_WRITE) !== 0 ? Permission.WRITE : 0) |
+  ((hi & UXN) === 0 ? Permission.EXECUTE : 0);
