@@ -5,10 +5,12 @@
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { BOOT_NAMES, boot, bootText } from "./boot.mjs";
 import { CLASS_NAMES, classes, classesText } from "./classes.mjs";
 import { libraryFile } from "./paths.mjs";
 import { qemuVersion } from "./qemu.mjs";
 import { PATH_NAMES, rmmPaths, rmmPathsText } from "./rmm-paths.mjs";
+import { START_NAMES, start, startText } from "./start.mjs";
 
 const TABLES = {
   classes: {
@@ -18,6 +20,8 @@ const TABLES = {
     names: CLASS_NAMES,
   },
   rmm: { run: rmmPaths, text: rmmPathsText, title: "RMM paths", names: PATH_NAMES },
+  boot: { run: boot, text: bootText, title: "Linux: process start to the first line of user space", names: BOOT_NAMES },
+  start: { run: start, text: startText, title: "Process start", names: START_NAMES },
 };
 
 const HELP = `Usage: bench [TABLE…] [options]
