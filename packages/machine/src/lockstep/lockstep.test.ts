@@ -35,8 +35,8 @@ function subject(write: (a: Assembler) => void, plant?: (subject: LockstepSubjec
   pe.contextChanged();
   const made: LockstepSubject = {
     machine,
-    run: (counts) => {
-      const end = machine.run({ instructions: counts });
+    run: (clock) => {
+      const end = machine.run({ instructions: clock - machine.now });
       return end.kind === "limit" ? undefined : end.kind;
     },
   };
@@ -50,13 +50,12 @@ const plantAt =
   (made: LockstepSubject): void => {
     const { run, machine } = made;
     let planted = false;
-    made.run = (counts) => {
-      if (planted || machine.now + counts < clock) return run(counts);
-      const rest = counts - (clock - machine.now);
-      const end = clock > machine.now ? run(clock - machine.now) : undefined;
+    made.run = (until) => {
+      if (planted || until < clock) return run(until);
+      const end = clock > machine.now ? run(clock) : undefined;
       planted = true;
       what(made);
-      return end ?? (rest > 0 ? run(rest) : undefined);
+      return end ?? (until > clock ? run(until) : undefined);
     };
   };
 
@@ -126,7 +125,7 @@ describe("lockstep", () => {
   test("how the run ends", () => {
     const create = pair((made) => {
       const { run } = made;
-      made.run = (counts) => run(counts) && "another end";
+      made.run = (clock) => run(clock) && "another end";
     });
     const { difference } = lockstep({ create, step: 64 });
     expect(difference?.differences).toEqual([{ what: "end", interpreter: "deadlock", translator: "another end" }]);

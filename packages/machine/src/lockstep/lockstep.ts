@@ -17,8 +17,11 @@ import { compareMachines, compareStates, type Difference } from "./compare.js";
 /** A machine and how to go on with it. */
 export interface LockstepSubject {
   readonly machine: Machine;
-  /** Goes on for so many counts of the clock. How the run ended, in words; undefined: the limit is reached. */
-  run(counts: number): string | undefined;
+  /**
+   * Goes on until the clock is there, or one count further when an exception is one with its instruction. How the run ended,
+   * in words; undefined: the clock is there.
+   */
+  run(clock: number): string | undefined;
   /** What software has said so far. */
   output?(): string;
   /** Whether the state of devices and firmware could be saved now, and so compared; default: always. */
@@ -95,9 +98,9 @@ class Pair {
   /** Leads both to so many counts from the start, in the given steps. How the runs ended. */
   lead(counts: number, step: number): readonly [string | undefined, string | undefined] {
     while (this.done < counts) {
-      const next = Math.min(step, counts - this.done);
-      const ends = [this.interpreter.run(next), this.translator.run(next)] as const;
-      this.done += next;
+      this.done = Math.min(this.done + step, counts);
+      const clock = this.from + this.done;
+      const ends = [this.interpreter.run(clock), this.translator.run(clock)] as const;
       if (ends[0] !== undefined || ends[1] !== undefined) return ends;
     }
     return [undefined, undefined];
@@ -182,23 +185,23 @@ function narrow(options: LockstepOptions, equal: number, different: number): Loc
   }
   const subject = options.create("off");
   const from = subject.machine.now;
-  const executed = execute(subject, Math.max(high - SHOWN, 0), high);
+  const executed = execute(subject, from + Math.max(high - SHOWN, 0), from + high);
   return { clock: from + high, equalAt: from + low, differences, executed };
 }
 
-/** What a machine executes between two counts from its start. */
+/** What a machine executes between two counts of its clock. */
 function execute(subject: LockstepSubject, from: number, to: number): Executed[] {
-  if (from > 0 && subject.run(from) !== undefined) return [];
   const { machine } = subject;
+  if (machine.now < from && subject.run(from) !== undefined) return [];
   const executed: Executed[] = [];
   const used = ({ retired, charged }: Processor) => retired + charged;
-  for (let done = from; done < to; done++) {
+  while (machine.now < to) {
     const before = machine.pes.map((pe) => {
       pe.account();
       return { used: used(pe), level: levelName(pe), pc: pe.r[R.PC]!, word: instructionAt(pe) };
     });
     const clock = machine.now;
-    const end = subject.run(1);
+    const end = subject.run(clock + 1);
     for (const pe of machine.pes) {
       pe.account();
       const was = before[pe.index]!;
