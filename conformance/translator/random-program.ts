@@ -119,7 +119,6 @@ const WRITABLE: Readonly<Record<string, (random: Random) => number>> = {
   FPCR: (random) => random.below(64) << 22,
   NZCV: (random) => (random.below(16) << 28) >>> 0,
   SP_EL0: (random) => WINDOWS + random.below(256) * 8,
-  CPACR_EL1: (random) => random.pick([0, 1, 2, 3, 3, 3]) << 20,
   CNTKCTL_EL1: (random) => random.pick([3, 3, 0, 1, 2, 3 | (1 << 2)]),
   CNTV_TVAL_EL0: (random) => random.below(40),
   PMUSERENR_EL0: (random) => random.below(16),
@@ -139,6 +138,7 @@ function systemPiece(random: Random, world: Pick<World, "sctlr" | "tcr">): Word[
     const value = field === "SPSel" || field === "PAN" ? random.below(2) : random.below(16);
     return [constant(msrImmediate(field, value))];
   }
+  if (random.oneIn(6)) return [...fixed(VALUE, random.below(4) << 20), constant(msr("CPACR_EL1", VALUE))];
   if (random.oneIn(8)) {
     const bits = SCTLR_CHANGES.reduce((sum, bit) => sum + (random.oneIn(3) ? 0 : 2 ** bit), 0);
     return [...fixed(VALUE, (0x30d0_0801 | Number(world.sctlr) | bits) >>> 0), constant(msr("SCTLR_EL1", VALUE))];

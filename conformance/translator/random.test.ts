@@ -54,7 +54,7 @@ describe("the programs", () => {
 
   test("are made of all instructions", () => {
     const met = new Set<string>();
-    for (let seed = 1; seed <= 60; seed++) {
+    for (let seed = 1; seed <= 160; seed++) {
       const { code } = randomWorld(new Random(seed));
       for (const word of new Uint32Array(code.buffer)) {
         const row = rowOf(word);
