@@ -195,7 +195,7 @@ export const VTTBR_EL2 = { BADDR: bits(47, 1), VMID: bits(63, 48) } as const;
 /** CNTx_CTL_EL0, timer control. */
 export const CNT_CTL = { ENABLE: bit(0), IMASK: bit(1), ISTATUS: bit(2) } as const;
 /** Whether a timer's output is asserted, from its control register with ISTATUS live. */
-export const timerAsserted = (ctl: bigint): boolean => (ctl & 7n) === 5n;
+export const timerAsserted = (ctl: number): boolean => (ctl & 7) === 5;
 
 /** CNTHCTL_EL2 with HCR_EL2.E2H = 1. */
 export const CNTHCTL_EL2 = {

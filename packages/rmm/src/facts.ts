@@ -7,7 +7,7 @@ import { Globals, GlobalsLayout } from "./memory-map.js";
 import { listRegisterCount } from "./rec/interrupts.js";
 import type { Page } from "./views.js";
 
-/** One of the manifest's DRAM banks; addresses as numbers. */
+/** One of the manifest's DRAM banks; its ends as frame numbers. */
 export interface Bank {
   readonly base: number;
   readonly end: number;
@@ -22,24 +22,26 @@ export class Facts {
   readonly banks: readonly Bank[];
   readonly ichVtr: bigint;
   readonly listRegisters: number;
-  private readonly words: Uint32Array;
+  private readonly words: Int32Array;
 
   constructor(globals: Page) {
-    const { bank_count, bank_base, bank_size, ich_vtr } = new Globals(0n, globals);
+    const { bank_count, bank_base, bank_size, ich_vtr } = globals.as(Globals);
     let first = 0;
     this.banks = Array.from({ length: bank_count }, (_, i) => {
-      const bank = { base: Number(bank_base[i]), end: Number(bank_base[i]! + bank_size[i]!), first };
-      first += (bank.end - bank.base) / GRANULE_SIZE;
+      const base = Number(bank_base[i]!) / GRANULE_SIZE;
+      const bank = { base, end: base + Number(bank_size[i]!) / GRANULE_SIZE, first };
+      first += bank.end - bank.base;
       return bank;
     });
     this.ichVtr = ich_vtr;
     this.listRegisters = listRegisterCount(ich_vtr);
-    this.words = globals.u32.slice(0, WORDS);
+    this.words = globals.i32.slice(0, WORDS);
   }
 
   /** Whether the globals still say so. */
-  holdFor({ u32 }: Page): boolean {
-    for (let i = 0; i < WORDS; i++) if (u32[i] !== this.words[i]) return false;
+  holdFor({ i32 }: Page): boolean {
+    const { words } = this;
+    for (let i = 0; i < WORDS; i++) if (i32[i] !== words[i]) return false;
     return true;
   }
 }

@@ -15,6 +15,7 @@ import { bytes, GRANULE_SIZE, layout, RMM_MANIFEST_BANKS_MAX, u32, u64, u64s } f
 import { GROUPS, type MemoryRange } from "@realmbox/machine";
 import type { PeRegisters } from "./rec/registers.js";
 import { structClass } from "./struct.js";
+import { frameOfWords } from "./views.js";
 
 /** PEs that the PE contexts have room for. */
 export const RMM_PES_MAX = 64;
@@ -84,7 +85,19 @@ export const PeContextLayout = layout("RMM PE context", GRANULE_SIZE, {
   host_pmu: bytes(0x740, GROUPS.PMU.count * 8), // while a REC with a PMU runs
   host_fp: bytes(0x800, GROUPS.FP.count * 8),
 });
+const REC = PeContextLayout.fields.rec.offset / 4;
+const RUN = PeContextLayout.fields.run.offset / 4;
+
 export class PeContext extends structClass(PeContextLayout) {
+  /** Frame numbers of the REC that runs and of its RmiRecRun; 0: none. */
+  get recFrame(): number {
+    return frameOfWords(this.words[REC]!, this.words[REC + 1]!);
+  }
+
+  get runFrame(): number {
+    return frameOfWords(this.words[RUN]!, this.words[RUN + 1]!);
+  }
+
   /** Where the Host's state is put aside, as words. */
   readonly blocks = {
     el1: this.page.wordsOf(PeContextLayout.fields.host_el1),

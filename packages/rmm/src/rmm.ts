@@ -38,7 +38,7 @@ import { realmException } from "./rec/exception.js";
 import { Rec, RecExit } from "./rec/rec.js";
 import { PeRegisters } from "./rec/registers.js";
 import { rmiCall } from "./rmi/dispatch.js";
-import { Page, Pages, toNumber } from "./views.js";
+import { addressOf, frameOf, frameOfWords, Page, Pages, UNALIGNED } from "./views.js";
 
 export interface RmmOptions {
   readonly crypto: Crypto;
@@ -77,12 +77,14 @@ export class Rmm {
   readonly map: MemoryMap;
   readonly granules: GranuleTable;
   /** Where RmiRecExit is put together. Scratch: begun and written out in one step. */
-  readonly exit = new RecExit(0n, new Page(new Uint8Array(RmiRecExit.size)));
+  readonly exit = new RecExit(Page.scratch(RmiRecExit.size));
+  /** What the Host finds in X0 to X4, two words each. Scratch, likewise. */
+  readonly results = new Int32Array(10);
 
   /** The PE of this step, and its ports to Realm and Host memory. */
   pe!: Pe;
   /** The PE's state as 32-bit words: the register of slot s in words 2s and 2s + 1. */
-  words!: Uint32Array;
+  words!: Int32Array;
   private registers!: PeRegisters;
   private readonly peRegisters: PeRegisters[] = [];
   realmMemory!: MemoryPort;
@@ -95,6 +97,7 @@ export class Rmm {
   private known: Facts | undefined;
   /** Views by page. They hold no state, and `page` asks the port before it looks for one. */
   private readonly pages = new Pages();
+  /** Frame numbers. */
   private readonly globalsAt: number;
   private readonly contextsAt: number;
 
@@ -104,8 +107,8 @@ export class Rmm {
     this.isolation = isolation;
     this.pauth = pauth;
     this.map = memoryMap(board.realm);
-    this.globalsAt = Number(this.map.globals);
-    this.contextsAt = Number(this.map.peContexts);
+    this.globalsAt = frameOf(this.map.globals);
+    this.contextsAt = frameOf(this.map.peContexts);
     this.granules = new GranuleTable(this);
   }
 
@@ -141,16 +144,29 @@ export class Rmm {
     return this.pe.r[R.X0 + n]!;
   }
 
+  /** Frame number of the address in Xn, or UNALIGNED. */
+  frame(n: number): number {
+    const { words } = this;
+    return frameOfWords(words[2 * (R.X0 + n)]!, words[2 * (R.X0 + n) + 1]!);
+  }
+
   /** A granule of the Realm PAS, in place, with its views. */
+  pageAt(frame: number): Page {
+    const data = this.realmMemory.page(frame);
+    const known = this.pages.known(frame, data);
+    if (known !== undefined) return known;
+    if (isFault(data)) throw new Error(`invariant broken: Realm memory in frame ${frame} (${data.fault})`);
+    return this.pages.add(frame, data);
+  }
+
+  /** The same by the address of any byte of it. */
   page(pa: number): Page {
-    return this.pages.of(pa, this.bytesAt(pa));
+    return this.pageAt(Math.floor(pa / GRANULE_SIZE));
   }
 
   /** A granule of the Realm PAS, in place. */
-  bytesAt(pa: bigint | number): Uint8Array {
-    const data = this.realmMemory.granule(pa);
-    if (isFault(data)) throw new Error(`invariant broken: Realm memory at 0x${pa.toString(16)} (${data.fault})`);
-    return data;
+  bytesAt(pa: bigint): Uint8Array {
+    return this.pageAt(frameOf(pa)).bytes;
   }
 
   read64(pa: bigint): bigint {
@@ -163,18 +179,19 @@ export class Rmm {
     invariant(this.realmMemory.write64(pa, value) === undefined, "Realm memory", pa);
   }
 
-  wipe(pa: bigint): void {
-    invariant(this.realmMemory.zero(pa, GRANULE_SIZE) === undefined, "Realm memory", pa);
+  /** Zeroes a granule. */
+  wipe(frame: number): void {
+    invariant(this.realmMemory.zero(addressOf(frame), GRANULE_SIZE) === undefined, "Realm memory", frame);
   }
 
   globals(): Globals {
-    return this.page(this.globalsAt).as(Globals, this.map.globals);
+    return this.pageAt(this.globalsAt).as(Globals);
   }
 
   /** The globals, decoded. */
   facts(): Facts {
     if (!this.factsHold) {
-      const globals = this.page(this.globalsAt);
+      const globals = this.pageAt(this.globalsAt);
       if (!this.known?.holdFor(globals)) this.known = new Facts(globals);
       this.factsHold = true;
     }
@@ -188,17 +205,16 @@ export class Rmm {
   /** The context of this PE. */
   peContext(): PeContext {
     if (!this.context) {
-      const pa = this.contextsAt + this.pe.index * GRANULE_SIZE;
-      this.context = this.page(pa).as(PeContext, BigInt(pa));
+      this.context = this.pageAt(this.contextsAt + this.pe.index).as(PeContext);
       this.context.registers = this.registers;
     }
     return this.context;
   }
 
-  /** The granule at an address that the Host gave, if it is in `state`; else what is wrong, in this order. */
-  granuleIn(addr: bigint, state: GranuleState): Granule | GranuleProblem {
-    if ((addr & 0xfffn) !== 0n) return "align";
-    const granule = this.granules.at(addr);
+  /** The granule of a frame that the Host gave, if it is in `state`; else what is wrong, in this order. */
+  granuleIn(frame: number, state: GranuleState): Granule | GranuleProblem {
+    if (frame === UNALIGNED) return "align";
+    const granule = this.granules.at(frame);
     if (granule === undefined) return "bound";
     if (granule.state !== state) return "state";
     return granule;
@@ -208,27 +224,32 @@ export class Rmm {
    * A granule of the Host's memory, in place, for this step only, with its views: `pas` when the GPT does not let the Host
    * itself get at it.
    */
-  hostPage(addr: bigint): Page | "align" | "bound" | "pas" {
-    const bytes = this.hostGranule(addr);
-    return typeof bytes === "string" ? bytes : this.pages.of(toNumber(addr), bytes);
+  hostPage(frame: number): Page | "align" | "bound" | "pas" {
+    if (frame === UNALIGNED) return "align";
+    if (this.granules.at(frame) === undefined) return "bound";
+    const data = this.hostMemory.page(frame);
+    const known = this.pages.known(frame, data);
+    if (known !== undefined) return known;
+    if (isFault(data)) return "pas";
+    return this.pages.add(frame, data);
   }
 
   /** The same without views: for a granule that is looked at once. */
-  hostGranule(addr: bigint): Uint8Array | "align" | "bound" | "pas" {
-    if ((addr & 0xfffn) !== 0n) return "align";
-    if (this.granules.at(addr) === undefined) return "bound";
-    const data = this.hostMemory.granule(addr);
+  hostGranule(frame: number): Uint8Array | "align" | "bound" | "pas" {
+    if (frame === UNALIGNED) return "align";
+    if (this.granules.at(frame) === undefined) return "bound";
+    const data = this.hostMemory.page(frame);
     if (isFault(data)) return "pas";
     return data;
   }
 
-  rd(addr: bigint): Rd {
-    return this.page(toNumber(addr)).as(Rd, addr);
+  rd(frame: number): Rd {
+    return this.pageAt(frame).as(Rd);
   }
 
-  rec(addr: bigint): Rec {
-    if (this.lastRec?.addr === addr) return this.lastRec;
-    return (this.lastRec = this.page(toNumber(addr)).as(Rec, addr));
+  rec(frame: number): Rec {
+    if (this.lastRec?.frame === frame) return this.lastRec;
+    return (this.lastRec = this.pageAt(frame).as(Rec));
   }
 
   emit(category: TraceCategory, name: string, fields: Record<string, TraceValue>): void {

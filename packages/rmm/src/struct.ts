@@ -3,16 +3,19 @@
  * of the RMM lies in memory only: an instance is nothing but a view, and is asked for anew in each step (`Page.as`).
  */
 import type { Field, Fields, FieldValue, Layout } from "@realmbox/abi";
-import type { Page } from "./views.js";
+import { addressOf, type Page } from "./views.js";
 
 export interface Struct {
-  /** Physical address of the structure's first byte. */
+  /** Physical address of the structure's first byte, and its granule's frame number. */
   readonly addr: bigint;
+  readonly frame: number;
   /** The bytes of the granule, in place. */
   readonly bytes: Uint8Array;
   /** The granule's views; `view` is its DataView. */
   readonly page: Page;
   readonly view: DataView;
+  /** The structure as 32-bit words: what is at byte offset n, in word n / 4. */
+  readonly words: Int32Array;
   /** The 64-bit word at a byte offset. */
   get64(offset: number): bigint;
   set64(offset: number, value: bigint): void;
@@ -21,17 +24,22 @@ export interface Struct {
 export type StructOf<F extends Fields> = Struct & { -readonly [K in keyof F]: FieldValue<F[K]> };
 
 /** A class with one accessor per field of `layout`. */
-export function structClass<F extends Fields>(layout: Layout<F>): new (addr: bigint, page: Page) => StructOf<F> {
+export function structClass<F extends Fields>(layout: Layout<F>): new (page: Page) => StructOf<F> {
   class View implements Struct {
-    readonly addr: bigint;
+    readonly frame: number;
     readonly bytes: Uint8Array;
     readonly page: Page;
     readonly view: DataView;
-    constructor(addr: bigint, page: Page) {
-      this.addr = addr;
+    readonly words: Int32Array;
+    constructor(page: Page) {
+      this.frame = page.frame;
       this.bytes = page.bytes;
       this.page = page;
       this.view = page.data;
+      this.words = page.i32;
+    }
+    get addr(): bigint {
+      return addressOf(this.frame);
     }
     get64(offset: number): bigint {
       return this.view.getBigUint64(offset, true);

@@ -9,14 +9,14 @@ import { digestSize, hashAlgorithm } from "../measurement/measurement.js";
 import { Keys, PLATFORM_TOKEN_SIZE_MAX } from "../memory-map.js";
 import type { Rd } from "../realm/rd.js";
 import type { Rmm } from "../rmm.js";
-import { toNumber } from "../views.js";
+import { frameOf } from "../views.js";
 
 /** Bytes of a token at most: one granule holds it while the Realm fetches it. */
 export const TOKEN_SIZE_MAX = GRANULE_SIZE;
 /** Heads, tag, signature and claims of a Realm token, beside its measurements, with room to spare. */
 const REALM_TOKEN_SIZE_MAX = 1024;
 
-const keys = (rmm: Rmm): Keys => rmm.page(toNumber(rmm.map.keys)).as(Keys, rmm.map.keys);
+const keys = (rmm: Rmm): Keys => rmm.pageAt(frameOf(rmm.map.keys)).as(Keys);
 
 /**
  * Cold boot: fetches RAK and platform token. Without either the RMM boots all the same, and tokens are refused.

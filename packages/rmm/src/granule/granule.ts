@@ -13,7 +13,7 @@
 import { GRANULE_SIZE, invariant } from "@realmbox/abi";
 import { GRANULE_ENTRY_SIZE } from "../memory-map.js";
 import type { Rmm } from "../rmm.js";
-import { toNumber } from "../views.js";
+import { addressOf, frameOf } from "../views.js";
 
 export const GRANULE_STATES = ["UNDELEGATED", "DELEGATED", "RD", "REC", "REC_AUX", "DATA", "RTT"] as const;
 export type GranuleState = (typeof GRANULE_STATES)[number];
@@ -23,14 +23,15 @@ const REFCOUNT_MAX = 0xfff;
 
 /** One granule: a view of its table entry; valid within the step. */
 export class Granule {
-  declare readonly addr: bigint;
-  private declare readonly rmm: Rmm;
-  private declare readonly table: Uint8Array;
-  private declare readonly at: number;
+  /** Its frame number. */
+  readonly frame: number;
+  private readonly rmm: Rmm;
+  private readonly table: Uint8Array;
+  private readonly at: number;
 
-  constructor(rmm: Rmm, addr: bigint, table: Uint8Array, at: number) {
+  constructor(rmm: Rmm, frame: number, table: Uint8Array, at: number) {
     this.rmm = rmm;
-    this.addr = addr;
+    this.frame = frame;
     this.table = table;
     this.at = at;
   }
@@ -60,7 +61,7 @@ export class Granule {
   reclaim(): void {
     const from = this.state;
     invariant(from !== "UNDELEGATED" && from !== "DELEGATED", "only a granule in use is reclaimed", from);
-    this.rmm.wipe(this.addr);
+    this.rmm.wipe(this.frame);
     this.set("DELEGATED", from);
   }
 
@@ -68,13 +69,18 @@ export class Granule {
     this.table[this.at] = 0;
     this.table[this.at + 1] = STATE_NUMBER[state] << 4;
     const { trace } = this.rmm;
-    if (trace?.wants("granule")) trace.emit({ category: "granule", name: state, fields: { addr: this.addr, from } });
+    if (trace?.wants("granule"))
+      trace.emit({ category: "granule", name: state, fields: { addr: addressOf(this.frame), from } });
   }
 }
+
+/** Entries of the granule table in one of its pages. */
+const ENTRIES_PER_PAGE = GRANULE_SIZE / GRANULE_ENTRY_SIZE;
 
 /** The table of all delegable granules, in the order of the manifest's banks. */
 export class GranuleTable {
   private readonly rmm: Rmm;
+  /** Frame of its first page. */
   private readonly table: number;
   // The page of the table that this step has looked at last.
   private pageIndex = -1;
@@ -82,7 +88,7 @@ export class GranuleTable {
 
   constructor(rmm: Rmm) {
     this.rmm = rmm;
-    this.table = Number(rmm.map.granuleTable);
+    this.table = frameOf(rmm.map.granuleTable);
   }
 
   /** A new step: views of memory do not outlive the last one. */
@@ -90,26 +96,27 @@ export class GranuleTable {
     this.pageIndex = -1;
   }
 
-  /** The granule at `addr` (4 KiB aligned); undefined: no delegable memory is there. */
-  at(addr: bigint): Granule | undefined {
-    const pa = toNumber(addr);
-    for (const bank of this.rmm.facts().banks) {
-      if (pa < bank.base || pa >= bank.end) continue;
-      const offset = (bank.first + (pa - bank.base) / GRANULE_SIZE) * GRANULE_ENTRY_SIZE;
-      const pageIndex = Math.floor(offset / GRANULE_SIZE);
+  /** The granule of a frame; undefined: no delegable memory is there. */
+  at(frame: number): Granule | undefined {
+    const { banks } = this.rmm.facts();
+    for (let i = 0; i < banks.length; i++) {
+      const bank = banks[i]!;
+      if (frame < bank.base || frame >= bank.end) continue;
+      const entry = bank.first + frame - bank.base;
+      const pageIndex = Math.floor(entry / ENTRIES_PER_PAGE);
       if (pageIndex !== this.pageIndex) {
-        this.page = this.rmm.bytesAt(this.table + pageIndex * GRANULE_SIZE);
+        this.page = this.rmm.pageAt(this.table + pageIndex).bytes;
         this.pageIndex = pageIndex;
       }
-      return new Granule(this.rmm, addr, this.page!, offset % GRANULE_SIZE);
+      return new Granule(this.rmm, frame, this.page!, (entry % ENTRIES_PER_PAGE) * GRANULE_ENTRY_SIZE);
     }
     return undefined;
   }
 
   /** A granule that the RMM itself named, so that its absence is a defect. */
-  get(addr: bigint, state: GranuleState): Granule {
-    const granule = this.at(addr);
-    invariant(granule !== undefined && granule.state === state, `a granule in state ${state}`, addr);
+  get(frame: number, state: GranuleState): Granule {
+    const granule = this.at(frame);
+    invariant(granule !== undefined && granule.state === state, "a granule in the state that the RMM knows", state);
     return granule;
   }
 }

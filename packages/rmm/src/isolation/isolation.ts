@@ -44,10 +44,10 @@ export interface Isolation {
   /** The Host's memory. Every access may fail: the Host delegates what it likes. */
   hostMemory(pe: Pe): MemoryPort;
 
-  /** Takes a granule out of the Host's reach; false when it was not the Host's to give. Changes X0 to X17. */
-  protect(pe: Pe, pa: bigint): boolean;
+  /** Takes the granule of a frame out of the Host's reach; false when it was not the Host's to give. Changes X0 to X17. */
+  protect(pe: Pe, frame: number): boolean;
   /** Gives a granule back. Cannot fail for one that `protect` took. Changes X0 to X17. */
-  unprotect(pe: Pe, pa: bigint): void;
+  unprotect(pe: Pe, frame: number): void;
 
   stage2Registers(stage2: Stage2): Stage2Registers;
   /** Forgets translations of [ipa, ipa + size) of a VMID on all PEs: last level and table walk. */
@@ -82,8 +82,8 @@ export interface Isolation {
     misr(pe: Pe): bigint;
   };
 
-  /** Ends a command: the Host goes on with `results` in X0 to X4. */
-  returnToHost(pe: Pe, results: readonly [bigint, bigint, bigint, bigint, bigint]): SlotExit;
+  /** Ends a command: the Host goes on with `results` in X0 to X4, two words each. */
+  returnToHost(pe: Pe, results: Int32Array): SlotExit;
 
   /** Sets the registers of the RMM's own level that no entry changes; once per boot of a PE. */
   prepare(pe: Pe): void;

@@ -14,14 +14,16 @@ import {
   REC_GIC_HCR_HOST_MASK,
   RMM_ATTEST_CURVE,
   RMM_EL3_FID,
+  RmiRecEnter,
   rmmEl3Code,
   VTCR_EL2,
   VTTBR_EL2,
 } from "@realmbox/abi";
 import { ERET, GROUPS, isFault, MDSCR_MDE, type Pe, R, SMC } from "@realmbox/machine";
 import type { PeContext } from "../memory-map.js";
-import type { Rec } from "../rec/rec.js";
+import { type Rec, RecLayout } from "../rec/rec.js";
 import type { PeRegisters } from "../rec/registers.js";
+import { highOf, lowOf } from "../views.js";
 import type { EntryControls, Isolation, Stage2, Stage2Registers } from "./isolation.js";
 
 /** HCR_EL2 while a Realm runs; TWI, TWE and VSE are added per entry. TIDCP: IMPLEMENTATION DEFINED registers trap. */
@@ -72,9 +74,77 @@ const SL0 = [2, 1, 0, 3] as const;
 const VSESR_MASK = 0x1ff_ffffn;
 
 const OK = rmmEl3Code("E_RMM_OK");
-/** ICH_LR0_EL2 and ICH_HCR_EL2 in the ICH group. */
-const LR0 = R.ICH_LR0 - GROUPS.ICH.first;
-const ICH_HCR = R.ICH_HCR_EL2 - GROUPS.ICH.first;
+
+// The hot path moves registers as words. Of a register: the index of its low word in the PE's state.
+const X0 = 2 * R.X0;
+const ELR = 2 * R.ELR_EL2;
+const SPSR = 2 * R.SPSR_EL2;
+const VMPIDR = 2 * R.VMPIDR_EL2;
+const VTCR = 2 * R.VTCR_EL2;
+const VTTBR = 2 * R.VTTBR_EL2;
+const HCR = 2 * R.HCR_EL2;
+const VSESR = 2 * R.VSESR_EL2;
+const CPTR = 2 * R.CPTR_EL2;
+const MDCR = 2 * R.MDCR_EL2;
+const CNTHCTL = 2 * R.CNTHCTL_EL2;
+const ICH_HCR_LOW = 2 * R.ICH_HCR_EL2;
+/** In the REC: its words, and those of ICH_LR0_EL2 and ICH_HCR_EL2 in its ICH group. */
+const REC = {
+  PC: RecLayout.fields.pc.offset / 4,
+  PSTATE: RecLayout.fields.pstate.offset / 4,
+  VMPIDR: RecLayout.fields.vmpidr.offset / 4,
+  VTCR: RecLayout.fields.vtcr.offset / 4,
+  VTTBR: RecLayout.fields.vttbr.offset / 4,
+  VSESR: RecLayout.fields.vsesr.offset / 4,
+  ICH_HCR: RecLayout.fields.ich.offset / 4 + 2 * (R.ICH_HCR_EL2 - GROUPS.ICH.first),
+  LR0: RecLayout.fields.ich.offset / 4 + 2 * (R.ICH_LR0 - GROUPS.ICH.first),
+} as const;
+/** In RmiRecEnter. */
+const ENTER = { HCR: RmiRecEnter.fields.gicv3_hcr.offset / 4, LRS: RmiRecEnter.fields.gicv3_lrs.offset / 4 } as const;
+
+const HCR_REALM_LOW = lowOf(HCR_REALM);
+const HCR_REALM_HIGH = highOf(HCR_REALM);
+const HCR_RMM_LOW = lowOf(HCR_RMM);
+const HCR_RMM_HIGH = highOf(HCR_RMM);
+const TWI = lowOf(HCR_EL2.TWI.mask);
+const TWE = lowOf(HCR_EL2.TWE.mask);
+const VSE = lowOf(HCR_EL2.VSE.mask);
+const CPTR_REALM_LOW = lowOf(CPTR_REALM);
+const MDCR_PMU_LOW = lowOf(MDCR_PMU);
+const MDCR_REALM_LOW = lowOf(MDCR_REALM);
+const CNTHCTL_REALM_LOW = lowOf(CNTHCTL_REALM);
+const CNTHCTL_RMM_LOW = lowOf(CNTHCTL_RMM);
+const ICH_EN = lowOf(ICH_HCR_EL2.EN.mask);
+const ICH_HCR_REALM_LOW = lowOf(ICH_HCR_REALM);
+const EOICOUNT_LOW = lowOf(ICH_HCR_EL2.EOICOUNT.mask);
+const GIC_HCR_HOST_LOW = lowOf(REC_GIC_HCR_HOST_MASK);
+const DELEGATE_LOW = lowOf(RMM_EL3_FID.RMM_GTSI_DELEGATE);
+const UNDELEGATE_LOW = lowOf(RMM_EL3_FID.RMM_GTSI_UNDELEGATE);
+const REQ_COMPLETE_LOW = lowOf(RMM_EL3_FID.RMI_REQ_COMPLETE);
+const OK_LOW = lowOf(OK);
+
+/** Sets both words of a register. */
+function put(w: Int32Array, at: number, low: number, high: number): void {
+  w[at] = low;
+  w[at + 1] = high;
+}
+
+/** Copies a 64-bit word. */
+function copy(to: Int32Array, at: number, from: Int32Array, of: number): void {
+  to[at] = from[of]!;
+  to[at + 1] = from[of + 1]!;
+}
+
+/** A granule transition by EL3; whether it was made. */
+function transition(pe: Pe, fid: number, frame: number): boolean {
+  const { w } = pe;
+  put(w, X0, fid, 0);
+  put(w, X0 + 2, frame << 12, frame >>> 20);
+  put(w, X0 + 4, 0, 0);
+  put(w, X0 + 6, 0, 0);
+  pe.smcNow();
+  return w[X0] === OK_LOW && w[X0 + 1] === 0;
+}
 
 /** Where the SIMD state lies in its auxiliary granule. */
 const AUX_SIMD_WORDS = GROUPS.FP.count;
@@ -99,11 +169,10 @@ export const rme: Isolation = {
   protectedMemory: (pe) => pe.port(Pas.REALM),
   hostMemory: (pe) => pe.port(Pas.NS),
 
-  protect: (pe, pa) => el3Call(pe, RMM_EL3_FID.RMM_GTSI_DELEGATE, pa) === OK,
+  protect: (pe, frame) => transition(pe, DELEGATE_LOW, frame),
 
-  unprotect(pe, pa) {
-    const status = el3Call(pe, RMM_EL3_FID.RMM_GTSI_UNDELEGATE, pa);
-    invariant(status === OK, "EL3 takes a Realm granule back", status);
+  unprotect(pe, frame) {
+    invariant(transition(pe, UNDELEGATE_LOW, frame), "EL3 takes a Realm granule back", frame);
   },
 
   stage2Registers({ ipaWidth, rttBase, rttLevelStart, vmid, paRange, vmidBits }: Stage2): Stage2Registers {
@@ -135,37 +204,40 @@ export const rme: Isolation = {
     registers.ich.set(ich);
     if (isWatching(registers)) rme.loadDebug(rec, context);
 
-    const { r } = pe;
-    r[R.ELR_EL2] = rec.pc;
-    r[R.SPSR_EL2] = rec.pstate;
-    r[R.VMPIDR_EL2] = rec.vmpidr;
-    r[R.VTCR_EL2] = rec.vtcr;
-    r[R.VTTBR_EL2] = rec.vttbr;
-    r[R.HCR_EL2] = HCR_REALM;
-    if (controls.trapWfi) r[R.HCR_EL2]! |= HCR_EL2.TWI.mask;
-    if (controls.trapWfe) r[R.HCR_EL2]! |= HCR_EL2.TWE.mask;
+    const { w } = pe;
+    const { words } = rec;
+    copy(w, ELR, words, REC.PC);
+    copy(w, SPSR, words, REC.PSTATE);
+    copy(w, VMPIDR, words, REC.VMPIDR);
+    copy(w, VTCR, words, REC.VTCR);
+    copy(w, VTTBR, words, REC.VTTBR);
+    let hcr = HCR_REALM_LOW;
+    if (controls.trapWfi) hcr |= TWI;
+    if (controls.trapWfe) hcr |= TWE;
     if (controls.vserror) {
-      r[R.HCR_EL2]! |= HCR_EL2.VSE.mask;
-      r[R.VSESR_EL2] = rec.vsesr;
+      hcr |= VSE;
+      copy(w, VSESR, words, REC.VSESR);
     }
-    r[R.CPTR_EL2] = CPTR_REALM;
+    put(w, HCR, hcr, HCR_REALM_HIGH);
+    put(w, CPTR, CPTR_REALM_LOW, 0);
     if (rec.pmu) {
       context.blocks.pmu.set(registers.pmu);
       registers.pmu.set(rec.blocks.pmu);
-      r[R.MDCR_EL2] = MDCR_PMU | BigInt(rec.pmu_num_ctrs);
-    } else r[R.MDCR_EL2] = MDCR_REALM;
-    r[R.CNTHCTL_EL2] = CNTHCTL_REALM;
+      put(w, MDCR, MDCR_PMU_LOW | rec.pmu_num_ctrs, 0);
+    } else put(w, MDCR, MDCR_REALM_LOW, 0);
+    put(w, CNTHCTL, CNTHCTL_REALM_LOW, 0);
   },
 
   save(pe, rec: Rec, context: PeContext) {
-    const { r } = pe;
+    const { w } = pe;
+    const { words } = rec;
     const { registers } = context;
     const { gprs, el1, ich } = rec.blocks;
     gprs.set(registers.gprs);
     el1.set(registers.el1);
     ich.set(registers.ich);
-    rec.pc = r[R.ELR_EL2]!;
-    rec.pstate = r[R.SPSR_EL2]!;
+    copy(words, REC.PC, w, ELR);
+    copy(words, REC.PSTATE, w, SPSR);
 
     if (isWatching(registers)) rme.unloadDebug(context);
     registers.el1.set(context.blocks.el1);
@@ -174,10 +246,10 @@ export const rme: Isolation = {
       registers.pmu.set(context.blocks.pmu);
     }
     // DEN0137, "REC exit": ICH_HCR_EL2.En is 0 on return; the rest of the interface is the Host's to reload.
-    r[R.ICH_HCR_EL2]! &= ~ICH_HCR_EL2.EN.mask;
-    r[R.HCR_EL2] = HCR_RMM;
-    r[R.CNTHCTL_EL2] = CNTHCTL_RMM;
-    r[R.CPTR_EL2] = CPTR_REALM;
+    w[ICH_HCR_LOW] = w[ICH_HCR_LOW]! & ~ICH_EN;
+    put(w, HCR, HCR_RMM_LOW, HCR_RMM_HIGH);
+    put(w, CNTHCTL, CNTHCTL_RMM_LOW, 0);
+    put(w, CPTR, CPTR_REALM_LOW, 0);
   },
 
   requestVserror(pe, rec, esr) {
@@ -185,7 +257,7 @@ export const rme: Isolation = {
     rec.vsesr = esr & VSESR_MASK;
   },
 
-  vserrorPending: (pe) => (pe.r[R.HCR_EL2]! & HCR_EL2.VSE.mask) !== 0n,
+  vserrorPending: ({ w }) => (w[HCR]! & VSE) !== 0,
 
   loadDebug(rec, { blocks, registers }) {
     blocks.debug.set(registers.debug);
@@ -210,18 +282,18 @@ export const rme: Isolation = {
   resume: () => ERET,
 
   interrupts: {
-    give(rec, enter, listRegisters) {
+    give({ words }, enter, listRegisters) {
       // EOIcount stays the REC's own from exit to entry.
-      const kept = rec.blocks.ich[ICH_HCR]! & ICH_HCR_EL2.EOICOUNT.mask;
-      rec.blocks.ich[ICH_HCR] = ICH_HCR_REALM | kept | (enter.gicv3_hcr & REC_GIC_HCR_HOST_MASK);
-      for (let n = 0; n < listRegisters; n++) rec.blocks.ich[LR0 + n] = enter.listRegisters[n]!;
+      const kept = words[REC.ICH_HCR]! & EOICOUNT_LOW;
+      put(words, REC.ICH_HCR, ICH_HCR_REALM_LOW | kept | (enter.words[ENTER.HCR]! & GIC_HCR_HOST_LOW), 0);
+      for (let n = 0; n < 2 * listRegisters; n++) words[REC.LR0 + n] = enter.words[ENTER.LRS + n]!;
     },
     misr: (pe) => pe.mrs("ICH_MISR_EL2"),
   },
 
-  returnToHost(pe, results) {
-    pe.r[R.X0] = RMM_EL3_FID.RMI_REQ_COMPLETE;
-    for (let i = 0; i < 5; i++) pe.r[R.X0 + 1 + i] = results[i]!;
+  returnToHost({ w }, results) {
+    put(w, X0, REQ_COMPLETE_LOW, 0);
+    for (let i = 0; i < results.length; i++) w[X0 + 2 + i] = results[i]!;
     return SMC;
   },
 

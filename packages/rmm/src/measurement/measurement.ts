@@ -42,7 +42,7 @@ const RipasDescriptor = layout("RmmMeasurementDescriptorRipas", DESCRIPTOR_SIZE,
   top: u64(0x58), // exclusive
 });
 /** Where it is put together: once for each granule of an image, where `encode` takes 2 us. */
-const dataDescriptor = new (structClass(DataDescriptor))(0n, new Page(new Uint8Array(DESCRIPTOR_SIZE)));
+const dataDescriptor = new (structClass(DataDescriptor))(Page.scratch(DESCRIPTOR_SIZE));
 
 const DESC_TYPE = { DATA: 0, REC: 1, RIPAS: 2 } as const;
 

@@ -200,7 +200,7 @@ export function psciCall(rmm: Rmm, rec: Rec, fid: number): TrapOutcome {
     args[name] = rmm.x(i + 1);
   });
   const result: PsciResult = known
-    ? known.row.run({ rec, rd: rmm.rd(rec.owner), args }, refuse)
+    ? known.row.run({ rec, rd: rmm.rd(rec.ownerFrame), args }, refuse)
     : refuse("func_id", psciCode("PSCI_NOT_SUPPORTED"));
   if (rmm.trace?.wants("psci")) tracePsci(rmm, known?.name ?? "unknown", known ? args : { fid: BigInt(fid) }, result);
 

@@ -4,7 +4,7 @@
  */
 import { bytes, GRANULE_SIZE, layout, MEASUREMENT_COUNT, MEASUREMENT_SIZE, u8, u32, u64 } from "@realmbox/abi";
 import { structClass } from "../struct.js";
-import { toNumber } from "../views.js";
+import { frameOfWords, toNumber } from "../views.js";
 
 /** RmmRealmState. */
 export const RealmState = { NEW: 0, ACTIVE: 1, SYSTEM_OFF: 2 } as const;
@@ -28,6 +28,9 @@ export const RdLayout = layout("RD", GRANULE_SIZE, {
   measurements: bytes(0x80, MEASUREMENT_COUNT * MEASUREMENT_SIZE), // RIM, REM[0] to REM[3]
 });
 
+const RTT_BASE = RdLayout.fields.rtt_base.offset / 4;
+const GRANULE_BITS = 12;
+
 export class Rd extends structClass(RdLayout) {
   /** First IPA of the Unprotected half, and size of the Protected one. DEN0137, "Protected IPA". */
   get protectedSize(): bigint {
@@ -41,6 +44,16 @@ export class Rd extends structClass(RdLayout) {
 
   isProtected(ipa: bigint): boolean {
     return toNumber(ipa) < 2 ** (this.ipa_width - 1);
+  }
+
+  /** The same of a page of the IPA space, by its number. */
+  isProtectedPage(page: number): boolean {
+    return page < 2 ** (this.ipa_width - 1 - GRANULE_BITS);
+  }
+
+  /** Frame number of the first start table. */
+  get rttFrame(): number {
+    return frameOfWords(this.words[RTT_BASE]!, this.words[RTT_BASE + 1]!);
   }
 
   /** A measurement slot, in place: 0 is the RIM, 1 to 4 are the REMs. */

@@ -40,7 +40,7 @@ export function realmAbort(rmm: Rmm, rec: Rec): TrapOutcome {
     return "exit";
   }
 
-  const rd = rmm.rd(rec.owner);
+  const rd = rmm.rd(rec.ownerFrame);
   const ipa = ipaOfHpfar(hpfar);
   const fetch = Number(ESR.EC.get(esr)) === EC.INSTRUCTION_ABORT_LOWER;
   if (rmm.trace?.wants("fault"))

@@ -23,7 +23,7 @@ function indexOf(rmm: Rmm, rec: Rec, esr: bigint): number | undefined {
   const encoding = { op0: field("OP0"), op1: field("OP1"), crn: field("CRN"), crm: field("CRM"), op2: field("OP2") };
   const slot = debugSlot(encoding);
   if (slot === undefined) return undefined;
-  const { num_bps, num_wps } = rmm.rd(rec.owner);
+  const { num_bps, num_wps } = rmm.rd(rec.ownerFrame);
   return encoding.crm <= (encoding.op2 < 6 ? num_bps : num_wps) ? slot - GROUPS.DEBUG.first : undefined;
 }
 

@@ -6,7 +6,6 @@ import { EC, ESR, ISS_SERROR, ISS_WFX, invariant, REC_EXIT_ESR_MASK, RmiRecExitR
 import { R, type SlotEvent, type SlotExit } from "@realmbox/machine";
 import type { Rmm } from "../rmm.js";
 import { realmSmc } from "../rsi/dispatch.js";
-import { toNumber } from "../views.js";
 import { realmAbort, type TrapOutcome } from "./abort.js";
 import { beginExit, leaveRec } from "./exit.js";
 import { injectUndefined } from "./inject.js";
@@ -18,11 +17,14 @@ import { maskTimers, timersAsserted } from "./timers.js";
 const { RMI_EXIT_SYNC, RMI_EXIT_IRQ, RMI_EXIT_FIQ, RMI_EXIT_SERROR } = RmiRecExitReason;
 type Vector = Extract<SlotEvent, { kind: "exception" }>["vector"];
 
+const ESR_LOW = 2 * R.ESR_EL2;
+const EC_SHIFT = ESR.EC.lo;
+
 /** The REC of this PE took an exception to R-EL2. */
 export function realmException(rmm: Rmm, vector: Vector): SlotExit {
-  const context = rmm.peContext();
-  invariant(context.rec !== 0n, "only a REC runs below R-EL2", rmm.pe.index);
-  const rec = rmm.rec(context.rec);
+  const frame = rmm.peContext().recFrame;
+  invariant(frame !== 0, "only a REC runs below R-EL2", rmm.pe.index);
+  const rec = rmm.rec(frame);
   switch (vector) {
     case "sync":
       return synchronous(rmm, rec) === "exit" ? leaveRec(rmm) : resumeRec(rmm, rec);
@@ -51,8 +53,7 @@ function asynchronousExit(rmm: Rmm, rec: Rec, reason: typeof RMI_EXIT_IRQ | type
 
 function synchronous(rmm: Rmm, rec: Rec): TrapOutcome {
   const { pe } = rmm;
-  const esr = pe.r[R.ESR_EL2]!;
-  switch (Number(ESR.EC.get(esr))) {
+  switch (rmm.words[ESR_LOW]! >>> EC_SHIFT) {
     case EC.SMC64:
       return realmSmc(rmm, rec);
     case EC.DATA_ABORT_LOWER:
@@ -61,10 +62,10 @@ function synchronous(rmm: Rmm, rec: Rec): TrapOutcome {
     case EC.SYSREG64:
       return realmSysreg(rmm, rec);
     case EC.WFX:
-      return waitExit(rmm, rec, esr);
+      return waitExit(rmm, rec, pe.r[R.ESR_EL2]!);
     case EC.FP: {
       const context = rmm.peContext();
-      rmm.isolation.loadSimd(pe, rmm.page(toNumber(rec.auxAt(REC_AUX.SIMD))), context);
+      rmm.isolation.loadSimd(pe, rmm.pageAt(rec.auxAt(REC_AUX.SIMD)), context);
       context.fp_loaded = 1;
       return "realm"; // the instruction is executed again
     }

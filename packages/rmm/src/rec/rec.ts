@@ -5,6 +5,7 @@
 import { bytes, GRANULE_SIZE, layout, REC_AUX_MAX, RmiRecEnter, RmiRecExit, u8, u32, u64, u64s } from "@realmbox/abi";
 import { GROUPS } from "@realmbox/machine";
 import { structClass } from "../struct.js";
+import { frameOfWords } from "../views.js";
 
 /** Auxiliary granules of each REC: what RMI_REC_AUX_COUNT answers. */
 export const REC_AUX_COUNT = 2;
@@ -61,6 +62,10 @@ export const RecLayout = layout("REC", GRANULE_SIZE, {
   debug: bytes(0x900, GROUPS.DEBUG.count * 8), // the DEBUG group: what the Realm has written
 });
 
+const OWNER = RecLayout.fields.owner.offset / 4;
+const LAST_ESR = RecLayout.fields.last_esr.offset / 4;
+const AUX = RecLayout.fields.aux.offset / 4;
+
 export class Rec extends structClass(RecLayout) {
   /** What moves between REC and PE as a whole, as words. */
   readonly blocks = {
@@ -71,9 +76,14 @@ export class Rec extends structClass(RecLayout) {
     pmu: this.page.wordsOf(RecLayout.fields.pmu_registers),
   };
 
-  /** Physical address of one auxiliary granule. */
-  auxAt(index: number): bigint {
-    return this.get64(RecLayout.fields.aux.offset + 8 * index);
+  /** Frame number of the RD. */
+  get ownerFrame(): number {
+    return frameOfWords(this.words[OWNER]!, this.words[OWNER + 1]!);
+  }
+
+  /** Frame number of one auxiliary granule. */
+  auxAt(index: number): number {
+    return frameOfWords(this.words[AUX + 2 * index]!, this.words[AUX + 2 * index + 1]!);
   }
 
   getGpr(n: number): bigint {
@@ -87,8 +97,7 @@ export class Rec extends structClass(RecLayout) {
   /** Forgets the last exit: every entry that runs, and every exit but the synchronous ones, does. */
   forgetExit(): void {
     this.last_exit = LastExit.NONE;
-    this.last_esr = 0n;
-    this.last_far = 0n;
+    for (let i = LAST_ESR; i < LAST_ESR + 4; i++) this.words[i] = 0; // last_esr and last_far
   }
 }
 

@@ -4,7 +4,7 @@ import { RecLayout } from "./rec.js";
 
 export class PeRegisters {
   /** The whole state as 32-bit words: the register of slot s in words 2s and 2s + 1. */
-  readonly words: Uint32Array;
+  readonly words: Int32Array;
   /** X0 to X30. */
   readonly gprs: BigUint64Array;
   readonly el1: BigUint64Array;
@@ -13,9 +13,9 @@ export class PeRegisters {
   readonly pmu: BigUint64Array;
   readonly fp: BigUint64Array;
 
-  constructor({ r }: Pe) {
+  constructor({ r, w }: Pe) {
     const run = (first: number, count: number) => r.subarray(first, first + count);
-    this.words = new Uint32Array(r.buffer, r.byteOffset, 2 * r.length);
+    this.words = w;
     this.gprs = run(R.X0, RecLayout.fields.gprs.size / 8);
     this.el1 = run(GROUPS.EL1.first, GROUPS.EL1.count);
     this.ich = run(GROUPS.ICH.first, GROUPS.ICH.count);

@@ -67,7 +67,11 @@ export function realmSysreg(rmm: Rmm, rec: Rec): TrapOutcome {
   }
   if (isRead) {
     const value = isIdRegister(esr)
-      ? idRegister(pe, { rd: rmm.rd(rec.owner), pauth: rmm.pauth }, { crm: field(esr, "CRM"), op2: field(esr, "OP2") })
+      ? idRegister(
+          pe,
+          { rd: rmm.rd(rec.ownerFrame), pauth: rmm.pauth },
+          { crm: field(esr, "CRM"), op2: field(esr, "OP2") },
+        )
       : readDebug(rmm, rec, esr);
     writeX(pe, rtOf(esr), value ?? 0n);
   } else {

@@ -15,11 +15,11 @@ const ENABLE = Number(CNT_CTL.ENABLE.mask);
 const CTL = { CNTV: R.CNTV_CTL_EL0, CNTP: R.CNTP_CTL_EL0 } as const;
 
 /** Control of a timer with ISTATUS; a timer that is off has none, which spares the count. */
-export const timerControl = ({ pe, words }: Rmm, timer: keyof typeof CTL): bigint =>
-  words[2 * CTL[timer]]! & ENABLE ? pe.timerCtl(timer) : pe.r[CTL[timer]]!;
+export const timerControl = ({ pe, words }: Rmm, timer: keyof typeof CTL): number =>
+  words[2 * CTL[timer]]! & ENABLE ? Number(pe.timerCtl(timer)) : words[2 * CTL[timer]]!;
 
 /** Outputs by the two controls. */
-export const outputs = (cntv: bigint, cntp: bigint): number =>
+export const outputs = (cntv: number, cntp: number): number =>
   (timerAsserted(cntv) ? VIRTUAL : 0) | (timerAsserted(cntp) ? PHYSICAL : 0);
 
 /** The EL1 timer outputs of the REC that is loaded. */
@@ -29,12 +29,14 @@ export function timersAsserted(rmm: Rmm): number {
   return outputs(timerControl(rmm, "CNTV"), timerControl(rmm, "CNTP"));
 }
 
-const MASKS = CNTHCTL_EL2.CNTVMASK.mask | CNTHCTL_EL2.CNTPMASK.mask;
+const CNTVMASK = Number(CNTHCTL_EL2.CNTVMASK.mask);
+const CNTPMASK = Number(CNTHCTL_EL2.CNTPMASK.mask);
+const CNTHCTL = 2 * R.CNTHCTL_EL2;
 
 /** Before the REC runs, and after each trap that the RMM handles itself: masks the outputs that are asserted. */
-export function maskTimers(pe: Pe, asserted: number): void {
-  const { r } = pe;
-  r[R.CNTHCTL_EL2]! &= ~MASKS;
-  if (asserted & VIRTUAL) r[R.CNTHCTL_EL2]! |= CNTHCTL_EL2.CNTVMASK.mask;
-  if (asserted & PHYSICAL) r[R.CNTHCTL_EL2]! |= CNTHCTL_EL2.CNTPMASK.mask;
+export function maskTimers({ w }: Pe, asserted: number): void {
+  let control = w[CNTHCTL]! & ~(CNTVMASK | CNTPMASK);
+  if (asserted & VIRTUAL) control |= CNTVMASK;
+  if (asserted & PHYSICAL) control |= CNTPMASK;
+  w[CNTHCTL] = control;
 }

@@ -52,12 +52,46 @@ export interface RmiDefinition<In extends string, Out extends string, Condition 
 /** A command as the table holds it. */
 export interface RmiCommandRow extends RmiDefinition<string, string, string> {
   readonly fid: bigint;
+  /** What its handler reads its inputs from. */
+  readonly args: Inputs;
+}
+
+/**
+ * A command's inputs by name. They are read from the registers when the handler asks for one, so those that it does not ask
+ * for cost nothing: hot handlers take addresses as `rmm.frame(n)`. A handler asks before it makes an SMC of its own.
+ */
+export interface Inputs extends Record<string, unknown> {
+  rmm: Rmm | undefined;
+}
+
+/** The inputs of one command: a class of its own, so that its handler sees one shape. */
+export function inputs(names: readonly string[]): Inputs {
+  class CommandInputs {
+    rmm: Rmm | undefined = undefined;
+  }
+  names.forEach((name, i) => {
+    Object.defineProperty(CommandInputs.prototype, name, {
+      get(this: Inputs) {
+        return this.rmm!.x(i + 1);
+      },
+    });
+  });
+  return new CommandInputs() as unknown as Inputs;
+}
+
+/** The inputs of a command as a trace event has them: before the handler runs. */
+export function namedInputs(rmm: Rmm, names: readonly string[]): Record<string, bigint> {
+  const named: Record<string, bigint> = {};
+  names.forEach((name, i) => {
+    named[name] = rmm.x(i + 1);
+  });
+  return named;
 }
 
 export function rmiCommand<const In extends string, const Out extends string, const Condition extends string>(
   definition: RmiDefinition<In, Out, Condition>,
 ): RmiCommandRow {
-  return { ...definition, fid: RMI_FID[definition.name] } as unknown as RmiCommandRow;
+  return { ...definition, fid: RMI_FID[definition.name], args: inputs(definition.in) } as unknown as RmiCommandRow;
 }
 
 /** Success of a command without outputs. */

@@ -2,10 +2,14 @@
 import { RMI_DATA_FLAGS, RmiRipas, rttEntrySize } from "@realmbox/abi";
 import { extendRimData } from "../measurement/measurement.js";
 import { RealmState } from "../realm/rd.js";
-import { assigned, rtteAddr, rtteRipas, rtteState, unassigned } from "../rtt/entry.js";
+import { assignedPage, rtteFrame, rtteRipasOf, rtteStateOf, unassigned } from "../rtt/entry.js";
 import { PA_SIZE, RTT_LEVEL_PAGE } from "../rtt/geometry.js";
 import { isAligned, setEntry, skipNonLive, walk } from "../rtt/walk.js";
+import { addressOf } from "../views.js";
 import { ok, rmiCommand, success } from "./command.js";
+
+/** Frames below PA_SIZE. */
+const FRAMES = Number(PA_SIZE >> 12n);
 
 /**
  * RMI_DATA_CREATE, FID 0xC4000153: fills a page of a NEW Realm from the Host's memory, and measures that.
@@ -33,28 +37,28 @@ export const dataCreate = rmiCommand({
     "rtt_walk",
     "rtte_state",
   ],
-  run(rmm, { rd: rdAddr, data, ipa, src, flags }, fail) {
+  run(rmm, { ipa, flags }, fail) {
     if (flags & RMI_DATA_FLAGS.SBZ.mask) return fail("flags_valid", "RMI_ERROR_INPUT");
-    const source = rmm.hostGranule(src);
+    const source = rmm.hostGranule(rmm.frame(4));
     if (typeof source === "string") return fail(`src_${source}`, "RMI_ERROR_INPUT");
-    const granule = rmm.granuleIn(data, "DELEGATED");
+    const granule = rmm.granuleIn(rmm.frame(2), "DELEGATED");
     if (typeof granule === "string") return fail(`data_${granule}`, "RMI_ERROR_INPUT");
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(rmm.frame(1), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     if (rd.state !== RealmState.NEW) return fail("realm_state", "RMI_ERROR_REALM");
     if (!rd.isProtected(ipa)) return fail("ipa_bound", "RMI_ERROR_INPUT");
     if (!isAligned(ipa, RTT_LEVEL_PAGE)) return fail("ipa_align", "RMI_ERROR_INPUT");
-    if (data >= PA_SIZE) return fail("data_bound2", "RMI_ERROR_INPUT");
+    if (granule.frame >= FRAMES) return fail("data_bound2", "RMI_ERROR_INPUT");
     const at = walk(rmm, rd, ipa, RTT_LEVEL_PAGE);
     if (at.level !== RTT_LEVEL_PAGE) return fail("rtt_walk", "RMI_ERROR_RTT", at.level);
-    if (rtteState(at.entry, at.level) !== "UNASSIGNED") return fail("rtte_state", "RMI_ERROR_RTT", at.level);
+    if (rtteStateOf(at.low, at.high, at.level) !== "UNASSIGNED") return fail("rtte_state", "RMI_ERROR_RTT", at.level);
 
     granule.become("DATA");
-    const content = rmm.bytesAt(data);
+    const content = rmm.pageAt(granule.frame).bytes;
     content.set(source);
-    setEntry(rmm, at, assigned(data, RmiRipas.RAM, RTT_LEVEL_PAGE));
-    rmm.granules.get(at.rtt, "RTT").refcount++;
+    setEntry(at, assignedPage(granule.frame, RmiRipas.RAM));
+    rmm.granules.get(at.table.frame, "RTT").refcount++;
     extendRimData(rmm.crypto, rd, { ipa, flags, content: flags & RMI_DATA_FLAGS.MEASURE.mask ? content : undefined });
     return ok;
   },
@@ -81,23 +85,23 @@ export const dataCreateUnknown = rmiCommand({
     "rtt_walk",
     "rtte_state",
   ],
-  run(rmm, { rd: rdAddr, data, ipa }, fail) {
-    const granule = rmm.granuleIn(data, "DELEGATED");
+  run(rmm, { ipa }, fail) {
+    const granule = rmm.granuleIn(rmm.frame(2), "DELEGATED");
     if (typeof granule === "string") return fail(`data_${granule}`, "RMI_ERROR_INPUT");
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(rmm.frame(1), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     if (!rd.isProtected(ipa)) return fail("ipa_bound", "RMI_ERROR_INPUT");
     if (!isAligned(ipa, RTT_LEVEL_PAGE)) return fail("ipa_align", "RMI_ERROR_INPUT");
-    if (data >= PA_SIZE) return fail("data_bound2", "RMI_ERROR_INPUT");
+    if (granule.frame >= FRAMES) return fail("data_bound2", "RMI_ERROR_INPUT");
     const at = walk(rmm, rd, ipa, RTT_LEVEL_PAGE);
     if (at.level !== RTT_LEVEL_PAGE) return fail("rtt_walk", "RMI_ERROR_RTT", at.level);
-    if (rtteState(at.entry, at.level) !== "UNASSIGNED") return fail("rtte_state", "RMI_ERROR_RTT", at.level);
+    if (rtteStateOf(at.low, at.high, at.level) !== "UNASSIGNED") return fail("rtte_state", "RMI_ERROR_RTT", at.level);
 
     granule.become("DATA"); // its content is zero since it became DELEGATED
     // RIPAS stays: only RAM becomes a mapping that the hardware uses.
-    setEntry(rmm, at, assigned(data, rtteRipas(at.entry), RTT_LEVEL_PAGE));
-    rmm.granules.get(at.rtt, "RTT").refcount++;
+    setEntry(at, assignedPage(granule.frame, rtteRipasOf(at.low)));
+    rmm.granules.get(at.table.frame, "RTT").refcount++;
     return ok;
   },
 });
@@ -111,25 +115,25 @@ export const dataDestroy = rmiCommand({
   in: ["rd", "ipa"],
   out: ["data", "top"],
   conditions: ["rd_align", "rd_bound", "rd_state", "ipa_bound", "ipa_align", "rtt_walk", "rtte_state"],
-  run(rmm, { rd: rdAddr, ipa }, fail) {
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+  run(rmm, { ipa }, fail) {
+    const rdGranule = rmm.granuleIn(rmm.frame(1), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     if (!rd.isProtected(ipa)) return fail("ipa_bound", "RMI_ERROR_INPUT");
     if (!isAligned(ipa, RTT_LEVEL_PAGE)) return fail("ipa_align", "RMI_ERROR_INPUT");
     const at = walk(rmm, rd, ipa, RTT_LEVEL_PAGE);
     const refuse = (condition: "rtt_walk" | "rtte_state") =>
-      fail(condition, "RMI_ERROR_RTT", at.level, { top: skipNonLive(rmm, at, ipa) });
+      fail(condition, "RMI_ERROR_RTT", at.level, { top: skipNonLive(at, ipa) });
     if (at.level !== RTT_LEVEL_PAGE) return refuse("rtt_walk");
-    if (rtteState(at.entry, at.level) !== "ASSIGNED") return refuse("rtte_state");
+    if (rtteStateOf(at.low, at.high, at.level) !== "ASSIGNED") return refuse("rtte_state");
 
-    const data = rtteAddr(at.entry);
-    const ripas = rtteRipas(at.entry);
-    setEntry(rmm, at, unassigned(ripas === RmiRipas.RAM ? RmiRipas.DESTROYED : ripas));
+    const data = rtteFrame(at.low, at.high);
+    const ripas = rtteRipasOf(at.low);
+    setEntry(at, unassigned(ripas === RmiRipas.RAM ? RmiRipas.DESTROYED : ripas));
     // The page is wiped only after its translation is gone from all TLBs.
     if (ripas === RmiRipas.RAM) rmm.isolation.invalidate(rmm.pe, rd.vmid, { ipa, size: rttEntrySize(RTT_LEVEL_PAGE) });
-    rmm.granules.get(at.rtt, "RTT").refcount--;
+    rmm.granules.get(at.table.frame, "RTT").refcount--;
     rmm.granules.get(data, "DATA").reclaim();
-    return success({ data, top: skipNonLive(rmm, at, ipa) });
+    return success({ data: addressOf(data), top: skipNonLive(at, ipa) });
   },
 });

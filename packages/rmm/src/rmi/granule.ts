@@ -11,17 +11,18 @@ export const granuleDelegate = rmiCommand({
   in: ["addr"],
   out: [],
   conditions: ["gran_align", "gran_bound", "gran_state", "gran_gpt"],
-  run(rmm, { addr }, fail) {
-    const granule = rmm.granuleIn(addr, "UNDELEGATED");
+  run(rmm, _addr, fail) {
+    const frame = rmm.frame(1);
+    const granule = rmm.granuleIn(frame, "UNDELEGATED");
     if (typeof granule === "string") return fail(`gran_${granule}`, "RMI_ERROR_INPUT");
     // Nothing answers at the address: the machine's own memory is used up. From here on every granule can be written.
-    const content = rmm.hostMemory.granule(addr);
+    const content = rmm.hostMemory.page(frame);
     if (isFault(content) && content.fault === "external") return fail("gran_bound", "RMI_ERROR_INPUT");
     // Only the root of trust sees the GPT: one call both checks gran_gpt and makes the change.
-    if (!rmm.isolation.protect(rmm.pe, addr)) return fail("gran_gpt", "RMI_ERROR_INPUT");
+    if (!rmm.isolation.protect(rmm.pe, frame)) return fail("gran_gpt", "RMI_ERROR_INPUT");
 
     granule.become("DELEGATED");
-    rmm.wipe(addr);
+    rmm.wipe(frame);
     return ok;
   },
 });
@@ -36,11 +37,12 @@ export const granuleUndelegate = rmiCommand({
   in: ["addr"],
   out: [],
   conditions: ["gran_align", "gran_bound", "gran_state"],
-  run(rmm, { addr }, fail) {
-    const granule = rmm.granuleIn(addr, "DELEGATED");
+  run(rmm, _addr, fail) {
+    const frame = rmm.frame(1);
+    const granule = rmm.granuleIn(frame, "DELEGATED");
     if (typeof granule === "string") return fail(`gran_${granule}`, "RMI_ERROR_INPUT");
 
-    rmm.isolation.unprotect(rmm.pe, addr);
+    rmm.isolation.unprotect(rmm.pe, frame);
     granule.become("UNDELEGATED");
     return ok;
   },

@@ -1,6 +1,7 @@
 /** RMI_PSCI_COMPLETE: the Host's answer to a PSCI call that names another REC. DEN0137 1.0-rel0, "PSCI". */
 import { indexOfMpidr, PSCI_AFFINITY, PSCI_FID, psciCode } from "@realmbox/abi";
 import { turnOnRec } from "../rec/reset.js";
+import { frameOf } from "../views.js";
 import { ok, rmiCommand } from "./command.js";
 
 /** Function id in the low half of a REC's X0, as PSCI reads it. */
@@ -30,16 +31,16 @@ export const psciComplete = rmiCommand({
     "status",
   ],
   run(rmm, { calling_rec, target_rec, status }, fail) {
-    const callingGranule = rmm.granuleIn(calling_rec, "REC");
+    const callingGranule = rmm.granuleIn(frameOf(calling_rec), "REC");
     if (callingGranule === "align") return fail("calling_align", "RMI_ERROR_INPUT");
-    const targetGranule = rmm.granuleIn(target_rec, "REC");
+    const targetGranule = rmm.granuleIn(frameOf(target_rec), "REC");
     if (targetGranule === "align") return fail("target_align", "RMI_ERROR_INPUT");
     if (calling_rec === target_rec) return fail("alias", "RMI_ERROR_INPUT");
     if (typeof callingGranule === "string") return fail(`calling_${callingGranule}`, "RMI_ERROR_INPUT");
     if (typeof targetGranule === "string") return fail(`target_${targetGranule}`, "RMI_ERROR_INPUT");
     if (callingGranule.refcount !== 0) return fail("calling_running", "RMI_ERROR_INPUT");
-    const calling = rmm.rec(calling_rec);
-    const target = rmm.rec(target_rec);
+    const calling = rmm.rec(callingGranule.frame);
+    const target = rmm.rec(targetGranule.frame);
     if (!calling.psci_pending) return fail("pending", "RMI_ERROR_INPUT");
     if (calling.owner !== target.owner) return fail("owner", "RMI_ERROR_INPUT");
     if (indexOfMpidr(calling.getGpr(1)) !== target.index) return fail("target", "RMI_ERROR_INPUT");

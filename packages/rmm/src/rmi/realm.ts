@@ -16,6 +16,7 @@ import type { Rmm } from "../rmm.js";
 import { UNASSIGNED_NS } from "../rtt/entry.js";
 import { IPA_WIDTH_MIN, RTT_ENTRIES, startTables } from "../rtt/geometry.js";
 import { entriesOf } from "../rtt/walk.js";
+import { frameOf } from "../views.js";
 import { ok, rmiCommand } from "./command.js";
 
 type RealmParams = ReturnType<typeof RmiRealmParams.decode>;
@@ -73,7 +74,7 @@ export const realmCreate = rmiCommand({
     "rtt_state",
   ],
   run(rmm, { rd: rdAddr, params_ptr }, fail) {
-    const page = rmm.hostGranule(params_ptr);
+    const page = rmm.hostGranule(frameOf(params_ptr));
     if (typeof page === "string") return fail(`params_${page}`, "RMI_ERROR_INPUT");
     const params = RmiRealmParams.decode(page); // once: the Host may change its memory at any time
     if (hasReservedValue(params)) return fail("params_valid", "RMI_ERROR_INPUT");
@@ -84,12 +85,12 @@ export const realmCreate = rmiCommand({
     if (!vmidIsFree(rmm, vmid)) return fail("vmid_valid", "RMI_ERROR_INPUT");
     const rttSize = BigInt(rtt_num_start * GRANULE_SIZE);
     if (rdAddr >= rtt_base && rdAddr < rtt_base + rttSize) return fail("alias", "RMI_ERROR_INPUT");
-    const rdGranule = rmm.granuleIn(rdAddr, "DELEGATED");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "DELEGATED");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
     if (rtt_base % rttSize !== 0n) return fail("rtt_align", "RMI_ERROR_INPUT");
     const rtts: Granule[] = [];
     for (let i = 0; i < rtt_num_start; i++) {
-      const rtt = rmm.granuleIn(rtt_base + BigInt(i * GRANULE_SIZE), "DELEGATED");
+      const rtt = rmm.granuleIn(frameOf(rtt_base + BigInt(i * GRANULE_SIZE)), "DELEGATED");
       if (typeof rtt === "string") return fail("rtt_state", "RMI_ERROR_INPUT");
       rtts.push(rtt);
     }
@@ -97,7 +98,7 @@ export const realmCreate = rmiCommand({
     rdGranule.become("RD");
     for (const rtt of rtts) rtt.become("RTT");
     takeVmid(rmm, vmid);
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     const { pa_range, vmid_bits } = rmm.globals();
     const { vtcr, vttbr } = rmm.isolation.stage2Registers({
       ipaWidth: s2sz,
@@ -134,7 +135,7 @@ function initStartTables(rmm: Rmm, rd: Rd): void {
   const entrySize = 2 ** rttEntryShift(rd.rtt_level_start);
   const end = 2 ** rd.ipa_width / entrySize;
   for (let i = end / 2; i < end; ) {
-    const entries = entriesOf(rmm, rd.rtt_base + BigInt(Math.floor(i / RTT_ENTRIES) * GRANULE_SIZE));
+    const entries = entriesOf(rmm, rd.rttFrame + Math.floor(i / RTT_ENTRIES));
     const stop = Math.min(end - i + (i % RTT_ENTRIES), RTT_ENTRIES);
     entries.fill(UNASSIGNED_NS, i % RTT_ENTRIES, stop);
     i += stop - (i % RTT_ENTRIES);
@@ -151,9 +152,9 @@ export const realmActivate = rmiCommand({
   out: [],
   conditions: ["rd_align", "rd_bound", "rd_state", "realm_state"],
   run(rmm, { rd: rdAddr }, fail) {
-    const granule = rmm.granuleIn(rdAddr, "RD");
+    const granule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof granule === "string") return fail(`rd_${granule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(granule.frame);
     if (rd.state !== RealmState.NEW) return fail("realm_state", "RMI_ERROR_REALM");
 
     rd.state = RealmState.ACTIVE;
@@ -171,12 +172,10 @@ export const realmDestroy = rmiCommand({
   out: [],
   conditions: ["rd_align", "rd_bound", "rd_state", "realm_live"],
   run(rmm, { rd: rdAddr }, fail) {
-    const granule = rmm.granuleIn(rdAddr, "RD");
+    const granule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof granule === "string") return fail(`rd_${granule}`, "RMI_ERROR_INPUT");
-    const { rtt_base, rtt_num_start, vmid } = rmm.rd(rdAddr);
-    const rtts = Array.from({ length: rtt_num_start }, (_, i) =>
-      rmm.granules.get(rtt_base + BigInt(i * GRANULE_SIZE), "RTT"),
-    );
+    const { rttFrame, rtt_num_start, vmid } = rmm.rd(granule.frame);
+    const rtts = Array.from({ length: rtt_num_start }, (_, i) => rmm.granules.get(rttFrame + i, "RTT"));
     if (granule.refcount !== 0 || rtts.some((rtt) => rtt.refcount !== 0)) return fail("realm_live", "RMI_ERROR_REALM");
 
     // Start tables may still hold ASSIGNED_NS blocks: nothing of this VMID may outlive it.

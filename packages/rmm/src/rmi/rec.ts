@@ -13,6 +13,7 @@ import { extendRimRec } from "../measurement/measurement.js";
 import { RealmState } from "../realm/rd.js";
 import { REC_AUX_COUNT, type Rec } from "../rec/rec.js";
 import { resetRec } from "../rec/reset.js";
+import { frameOf } from "../views.js";
 import { ok, rmiCommand, success } from "./command.js";
 
 /**
@@ -25,7 +26,7 @@ export const recAuxCount = rmiCommand({
   out: ["aux_count"],
   conditions: ["rd_align", "rd_bound", "rd_state"],
   run(rmm, { rd }, fail) {
-    const granule = rmm.granuleIn(rd, "RD");
+    const granule = rmm.granuleIn(frameOf(rd), "RD");
     if (typeof granule === "string") return fail(`rd_${granule}`, "RMI_ERROR_INPUT");
     return success({ aux_count: BigInt(REC_AUX_COUNT) });
   },
@@ -58,14 +59,14 @@ export const recCreate = rmiCommand({
     "aux_state",
   ],
   run(rmm, { rd: rdAddr, rec: recAddr, params_ptr }, fail) {
-    const page = rmm.hostGranule(params_ptr);
+    const page = rmm.hostGranule(frameOf(params_ptr));
     if (typeof page === "string") return fail(`params_${page}`, "RMI_ERROR_INPUT");
     const params = RmiRecParams.decode(page); // once: the Host may change its memory at any time
-    const recGranule = rmm.granuleIn(recAddr, "DELEGATED");
+    const recGranule = rmm.granuleIn(frameOf(recAddr), "DELEGATED");
     if (typeof recGranule === "string") return fail(`rec_${recGranule}`, "RMI_ERROR_INPUT");
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     if (rd.state !== RealmState.NEW) return fail("realm_state", "RMI_ERROR_REALM");
     const order = Number(RMI_FEATURE_REGISTER_0.MAX_RECS_ORDER.get(rmm.globals().feature_register_0));
     if (rdGranule.refcount === 2 ** order - 1) return fail("num_recs", "RMI_ERROR_REALM");
@@ -77,7 +78,7 @@ export const recCreate = rmiCommand({
     if (new Set([recAddr, ...aux]).size !== aux.length + 1) return fail("aux_alias", "RMI_ERROR_INPUT");
     const auxGranules: Granule[] = [];
     for (const addr of aux) {
-      const granule = rmm.granuleIn(addr, "DELEGATED");
+      const granule = rmm.granuleIn(frameOf(addr), "DELEGATED");
       if (typeof granule === "string") return fail("aux_state", "RMI_ERROR_INPUT");
       auxGranules.push(granule);
     }
@@ -87,7 +88,7 @@ export const recCreate = rmiCommand({
     rdGranule.refcount++;
     rd.rec_index = index + 1;
     const runnable = RMI_REC_CREATE_FLAGS.RUNNABLE.get(params.flags) === 1n;
-    const rec = rmm.rec(recAddr);
+    const rec = rmm.rec(recGranule.frame);
     Object.assign(rec, {
       owner: rdAddr,
       index,
@@ -117,16 +118,16 @@ export const recDestroy = rmiCommand({
   out: [],
   conditions: ["rec_align", "rec_bound", "rec_gran_state", "rec_state"],
   run(rmm, { rec: recAddr }, fail) {
-    const granule = rmm.granuleIn(recAddr, "REC");
+    const granule = rmm.granuleIn(frameOf(recAddr), "REC");
     if (typeof granule === "string")
       return fail(granule === "state" ? "rec_gran_state" : `rec_${granule}`, "RMI_ERROR_INPUT");
     if (granule.refcount !== 0) return fail("rec_state", "RMI_ERROR_REC");
 
-    const rec = rmm.rec(recAddr);
-    const { owner, num_aux } = rec;
+    const rec = rmm.rec(granule.frame);
+    const { ownerFrame, num_aux } = rec;
     for (let i = 0; i < num_aux; i++) rmm.granules.get(rec.auxAt(i), "REC_AUX").reclaim();
     granule.reclaim();
-    rmm.granules.get(owner, "RD").refcount--;
+    rmm.granules.get(ownerFrame, "RD").refcount--;
     return ok;
   },
 });

@@ -5,6 +5,7 @@ import { RealmState } from "../realm/rd.js";
 import { assigned, isValidEntry, rtteAddr, rtteRipas, rtteState, unassigned } from "../rtt/entry.js";
 import { RTT_ENTRIES, RTT_LEVEL_PAGE } from "../rtt/geometry.js";
 import { entriesOf, isAligned, setEntry, walk } from "../rtt/walk.js";
+import { frameOf } from "../views.js";
 import { rmiCommand, success } from "./command.js";
 
 /**
@@ -31,17 +32,17 @@ export const rttInitRipas = rmiCommand({
   ],
   run(rmm, { rd: rdAddr, base, top }, fail) {
     if (top <= base) return fail("size_valid", "RMI_ERROR_INPUT");
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     if (!isGranuleAligned(top)) return fail("top_gran_align", "RMI_ERROR_INPUT");
     if (!rd.isProtected(top - BigInt(GRANULE_SIZE))) return fail("top_bound", "RMI_ERROR_INPUT");
     if (!isGranuleAligned(base)) return fail("base_bound", "RMI_ERROR_INPUT");
     if (rd.state !== RealmState.NEW) return fail("realm_state", "RMI_ERROR_REALM");
-    const { level, rtt, index, entry } = walk(rmm, rd, base, RTT_LEVEL_PAGE);
+    const { level, table, index, entry } = walk(rmm, rd, base, RTT_LEVEL_PAGE);
     if (!isAligned(base, level)) return fail("base_align", "RMI_ERROR_RTT", level);
     if (rtteState(entry, level) !== "UNASSIGNED") return fail("rtte_state", "RMI_ERROR_RTT", level);
-    const entries = entriesOf(rmm, rtt);
+    const entries = table.u64;
     const size = rttEntrySize(level);
     const EMPTY = unassigned(RmiRipas.EMPTY);
     const RAM = unassigned(RmiRipas.RAM);
@@ -84,20 +85,20 @@ export const rttSetRipas = rmiCommand({
   run(rmm, { rd: rdAddr, rec: recAddr, base, top }, fail) {
     if (top <= base) return fail("size_valid", "RMI_ERROR_INPUT");
     if (!isGranuleAligned(top)) return fail("top_gran_align", "RMI_ERROR_INPUT");
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const recGranule = rmm.granuleIn(recAddr, "REC");
+    const recGranule = rmm.granuleIn(frameOf(recAddr), "REC");
     if (typeof recGranule === "string")
       return fail(recGranule === "state" ? "rec_gran_state" : `rec_${recGranule}`, "RMI_ERROR_INPUT");
-    const rec = rmm.rec(recAddr);
+    const rec = rmm.rec(recGranule.frame);
     if (recGranule.refcount !== 0) return fail("rec_state", "RMI_ERROR_REC");
     if (rec.owner !== rdAddr) return fail("rec_owner", "RMI_ERROR_REC");
     if (base !== rec.ripas_addr) return fail("base_bound", "RMI_ERROR_INPUT");
     if (top > rec.ripas_top) return fail("top_bound", "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
-    const { level, rtt, index } = walk(rmm, rd, base, RTT_LEVEL_PAGE);
+    const rd = rmm.rd(rdGranule.frame);
+    const { level, table, index } = walk(rmm, rd, base, RTT_LEVEL_PAGE);
     if (!isAligned(base, level)) return fail("base_align", "RMI_ERROR_RTT", level);
-    const entries = entriesOf(rmm, rtt);
+    const entries = table.u64;
     const size = rttEntrySize(level);
     const ripas = rec.ripas_value as RmiRipas;
     let addr = base;
@@ -109,7 +110,7 @@ export const rttSetRipas = rmiCommand({
       if (old === RmiRipas.DESTROYED && !rec.ripas_destroyed) break;
       if (old !== ripas) {
         const to = state === "ASSIGNED" ? assigned(rtteAddr(entry), ripas, level) : unassigned(ripas);
-        setEntry(rmm, { rtt, index: i }, to);
+        setEntry({ table, index: i }, to);
         if (isValidEntry(entry)) rmm.isolation.invalidate(rmm.pe, rd.vmid, { ipa: addr, size });
       }
       addr += size;

@@ -13,6 +13,7 @@ import {
 } from "../rtt/entry.js";
 import { PA_SIZE, RTT_LEVEL_PAGE } from "../rtt/geometry.js";
 import { foldedEntry, isAligned, setEntry, skipNonLive, unfold, walk } from "../rtt/walk.js";
+import { frameOf } from "../views.js";
 import { ok, rmiCommand, success } from "./command.js";
 
 /** What is wrong with the (ipa, level) of a command that makes or removes the table at `level`. */
@@ -47,11 +48,11 @@ export const rttCreate = rmiCommand({
     "rtte_state",
   ],
   run(rmm, { rd: rdAddr, rtt, ipa, level: levelArg }, fail) {
-    const granule = rmm.granuleIn(rtt, "DELEGATED");
+    const granule = rmm.granuleIn(frameOf(rtt), "DELEGATED");
     if (typeof granule === "string") return fail(`rtt_${granule}`, "RMI_ERROR_INPUT");
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     const problem = tableProblem(rd, ipa, levelArg);
     if (problem) return fail(problem, "RMI_ERROR_INPUT");
     if (rtt >= PA_SIZE) return fail("rtt_bound2", "RMI_ERROR_INPUT");
@@ -63,12 +64,12 @@ export const rttCreate = rmiCommand({
 
     granule.become("RTT");
     if (isValidEntry(at.entry)) {
-      setEntry(rmm, at, state === "ASSIGNED_NS" ? UNASSIGNED_NS : unassigned(RmiRipas.RAM));
+      setEntry(at, state === "ASSIGNED_NS" ? UNASSIGNED_NS : unassigned(RmiRipas.RAM));
       rmm.isolation.invalidate(rmm.pe, rd.vmid, { ipa, size: rttEntrySize(at.level) });
     }
-    granule.refcount = unfold(rmm, rtt, at.entry, level);
-    setEntry(rmm, at, table(rtt));
-    if (state !== "ASSIGNED") rmm.granules.get(at.rtt, "RTT").refcount++; // an ASSIGNED entry counted already
+    granule.refcount = unfold(rmm, granule.frame, at.entry, level);
+    setEntry(at, table(rtt));
+    if (state !== "ASSIGNED") rmm.granules.get(at.table.frame, "RTT").refcount++; // an ASSIGNED entry counted already
     return ok;
   },
 });
@@ -94,26 +95,26 @@ export const rttDestroy = rmiCommand({
     "rtt_live",
   ],
   run(rmm, { rd: rdAddr, ipa, level: levelArg }, fail) {
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     const problem = tableProblem(rd, ipa, levelArg);
     if (problem) return fail(problem, "RMI_ERROR_INPUT");
     const level = Number(levelArg);
     const at = walk(rmm, rd, ipa, level - 1);
     const refuse = (condition: "rtt_walk" | "rtte_state") =>
-      fail(condition, "RMI_ERROR_RTT", at.level, { top: skipNonLive(rmm, at, ipa) });
+      fail(condition, "RMI_ERROR_RTT", at.level, { top: skipNonLive(at, ipa) });
     if (at.level !== level - 1) return refuse("rtt_walk");
     if (rtteState(at.entry, at.level) !== "TABLE") return refuse("rtte_state");
     const rtt = rtteAddr(at.entry);
-    const granule = rmm.granules.get(rtt, "RTT");
+    const granule = rmm.granules.get(frameOf(rtt), "RTT");
     if (granule.refcount !== 0) return fail("rtt_live", "RMI_ERROR_RTT", level, { top: ipa });
 
-    setEntry(rmm, at, rd.isProtected(ipa) ? unassigned(RmiRipas.DESTROYED) : UNASSIGNED_NS);
+    setEntry(at, rd.isProtected(ipa) ? unassigned(RmiRipas.DESTROYED) : UNASSIGNED_NS);
     rmm.isolation.invalidate(rmm.pe, rd.vmid, { ipa, size: rttEntrySize(at.level) });
-    rmm.granules.get(at.rtt, "RTT").refcount--;
+    rmm.granules.get(at.table.frame, "RTT").refcount--;
     granule.reclaim();
-    return success({ rtt, top: skipNonLive(rmm, at, ipa) });
+    return success({ rtt, top: skipNonLive(at, ipa) });
   },
 });
 
@@ -137,9 +138,9 @@ export const rttFold = rmiCommand({
     "rtt_homo",
   ],
   run(rmm, { rd: rdAddr, ipa, level: levelArg }, fail) {
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     const problem = tableProblem(rd, ipa, levelArg);
     if (problem) return fail(problem, "RMI_ERROR_INPUT");
     const level = Number(levelArg);
@@ -147,14 +148,14 @@ export const rttFold = rmiCommand({
     if (at.level !== level - 1) return fail("rtt_walk", "RMI_ERROR_RTT", at.level);
     if (rtteState(at.entry, at.level) !== "TABLE") return fail("rtte_state", "RMI_ERROR_RTT", at.level);
     const rtt = rtteAddr(at.entry);
-    const folded = foldedEntry(rmm, rtt, level);
+    const folded = foldedEntry(rmm, frameOf(rtt), level);
     if (folded === undefined) return fail("rtt_homo", "RMI_ERROR_RTT", level);
 
-    setEntry(rmm, at, rd.isProtected(ipa) ? unassigned(RmiRipas.DESTROYED) : UNASSIGNED_NS);
+    setEntry(at, rd.isProtected(ipa) ? unassigned(RmiRipas.DESTROYED) : UNASSIGNED_NS);
     rmm.isolation.invalidate(rmm.pe, rd.vmid, { ipa, size: rttEntrySize(at.level) });
-    setEntry(rmm, at, folded);
-    if (rtteState(folded, at.level) !== "ASSIGNED") rmm.granules.get(at.rtt, "RTT").refcount--;
-    rmm.granules.get(rtt, "RTT").reclaim();
+    setEntry(at, folded);
+    if (rtteState(folded, at.level) !== "ASSIGNED") rmm.granules.get(at.table.frame, "RTT").refcount--;
+    rmm.granules.get(frameOf(rtt), "RTT").reclaim();
     return success({ rtt });
   },
 });
@@ -170,9 +171,9 @@ export const rttReadEntry = rmiCommand({
   conditions: ["rd_align", "rd_bound", "rd_state", "level_bound", "ipa_bound", "ipa_align"],
   run(rmm, { rd: rdAddr, ipa, level }, fail) {
     const refuse = (condition: "level_bound" | "ipa_bound" | "ipa_align") => fail(condition, "RMI_ERROR_INPUT");
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     const signed = BigInt.asIntN(64, level);
     if (signed < BigInt(rd.rtt_level_start) || signed > BigInt(RTT_LEVEL_PAGE)) return refuse("level_bound");
     if (ipa >= rd.ipaSize) return refuse("ipa_bound");

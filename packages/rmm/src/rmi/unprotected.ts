@@ -4,6 +4,7 @@ import type { Rd } from "../realm/rd.js";
 import { assignedNs, rtteState, UNASSIGNED_NS } from "../rtt/entry.js";
 import { RTT_LEVEL_BLOCK_MIN, RTT_LEVEL_PAGE } from "../rtt/geometry.js";
 import { isAligned, setEntry, skipNonLive, walk } from "../rtt/walk.js";
+import { frameOf } from "../views.js";
 import { ok, rmiCommand, success } from "./command.js";
 
 /** MemAttr[2:0] = 0b100 is reserved with FEAT_S2FWB. */
@@ -46,9 +47,9 @@ export const rttMapUnprotected = rmiCommand({
   run(rmm, { rd: rdAddr, ipa, level: levelArg, desc }, fail) {
     if (!isLeafLevel(levelArg)) return fail("level_bound", "RMI_ERROR_INPUT");
     const level = Number(levelArg);
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     if (level < rd.rtt_level_start) return fail("level_bound", "RMI_ERROR_INPUT");
     const hostBits = RMI_NS_DESC.MEM_ATTR.mask | RMI_NS_DESC.S2AP.mask | RMI_NS_DESC.ADDR.mask | PA_48_51;
     if (desc & ~hostBits || RMI_NS_DESC.MEM_ATTR.get(desc) === MEM_ATTR_RESERVED)
@@ -61,7 +62,7 @@ export const rttMapUnprotected = rmiCommand({
     if (at.level !== level) return fail("rtt_walk", "RMI_ERROR_RTT", at.level);
     if (rtteState(at.entry, level) !== "UNASSIGNED_NS") return fail("rtte_state", "RMI_ERROR_RTT", level);
 
-    setEntry(rmm, at, assignedNs(desc, level));
+    setEntry(at, assignedNs(desc, level));
     return ok;
   },
 });
@@ -78,20 +79,20 @@ export const rttUnmapUnprotected = rmiCommand({
   run(rmm, { rd: rdAddr, ipa, level: levelArg }, fail) {
     if (!isLeafLevel(levelArg)) return fail("level_bound", "RMI_ERROR_INPUT");
     const level = Number(levelArg);
-    const rdGranule = rmm.granuleIn(rdAddr, "RD");
+    const rdGranule = rmm.granuleIn(frameOf(rdAddr), "RD");
     if (typeof rdGranule === "string") return fail(`rd_${rdGranule}`, "RMI_ERROR_INPUT");
-    const rd = rmm.rd(rdAddr);
+    const rd = rmm.rd(rdGranule.frame);
     if (level < rd.rtt_level_start) return fail("level_bound", "RMI_ERROR_INPUT");
     const problem = ipaProblem(rd, ipa, level);
     if (problem) return fail(problem, "RMI_ERROR_INPUT");
     const at = walk(rmm, rd, ipa, level);
     const refuse = (condition: "rtt_walk" | "rtte_state") =>
-      fail(condition, "RMI_ERROR_RTT", at.level, { top: skipNonLive(rmm, at, ipa) });
+      fail(condition, "RMI_ERROR_RTT", at.level, { top: skipNonLive(at, ipa) });
     if (at.level !== level) return refuse("rtt_walk");
     if (rtteState(at.entry, level) !== "ASSIGNED_NS") return refuse("rtte_state");
 
-    setEntry(rmm, at, UNASSIGNED_NS);
+    setEntry(at, UNASSIGNED_NS);
     rmm.isolation.invalidate(rmm.pe, rd.vmid, { ipa, size: rttEntrySize(level) });
-    return success({ top: skipNonLive(rmm, at, ipa) });
+    return success({ top: skipNonLive(at, ipa) });
   },
 });

@@ -30,7 +30,7 @@ export const attestationTokenInit = rsiCommand({
 
     const first = (R.X0 + 1) * 8; // general registers are contiguous and little-endian, as the challenge is
     const data = token(rmm, rd, rmm.pe.bytes.slice(first, first + CHALLENGE_SIZE));
-    rmm.bytesAt(rec.auxAt(REC_AUX.ATTESTATION)).set(data);
+    rmm.pageAt(rec.auxAt(REC_AUX.ATTESTATION)).bytes.set(data);
     rec.token_size = data.length;
     rec.token_offset = 0;
     rec.token_work = SIGNING_COUNTS;
@@ -56,14 +56,14 @@ export const attestationTokenContinue = rsiCommand({
     if (offset + size > page) return fail("size_bound", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
     if (!rec.attest_in_progress) return fail("state", "RSI_ERROR_STATE");
-    const buffer = realmBuffer(rmm, rd, addr, fail);
+    const buffer = realmBuffer(rmm, rd, Number(addr >> 12n), fail);
     if (!isPage(buffer)) return buffer;
 
     if (rec.token_work > 0) {
       rec.token_work -= rmm.pe.compute(rec.token_work);
       if (rec.token_work > 0) return { kind: "return", status: "RSI_INCOMPLETE", out: { len: 0n } };
     }
-    const source = rmm.bytesAt(rec.auxAt(REC_AUX.ATTESTATION));
+    const source = rmm.pageAt(rec.auxAt(REC_AUX.ATTESTATION)).bytes;
     const from = rec.token_offset;
     const length = Math.min(Number(size), rec.token_size - from);
     buffer.bytes.set(source.subarray(from, from + length), Number(offset));

@@ -6,14 +6,14 @@ import { Page } from "../views.js";
 import type { RsiFail, RsiResult } from "./command.js";
 
 /**
- * The Realm page at a Protected IPA, in place; or how the command ends: RSI_ERROR_INPUT when RIPAS is EMPTY, a
+ * The Realm page at a Protected IPA, by its number, in place; or how the command ends: RSI_ERROR_INPUT when RIPAS is EMPTY, a
  * Data Abort for the Host to resolve when there is no page.
  */
-export function realmBuffer(rmm: Rmm, rd: Rd, ipa: bigint, fail: RsiFail<"ripas">): Page | RsiResult<never> {
-  const page = realmPage(rmm, rd, ipa);
+export function realmBuffer(rmm: Rmm, rd: Rd, ipaPage: number, fail: RsiFail<"ripas">): Page | RsiResult<never> {
+  const page = realmPage(rmm, rd, ipaPage);
+  if (page instanceof Page) return page;
   if (page.kind === "empty") return fail("ripas", "RSI_ERROR_INPUT");
-  if (page.kind === "fault") return { kind: "buffer-fault", fault: { ipa, level: page.level } };
-  return rmm.page(page.pa);
+  return { kind: "buffer-fault", fault: { ipa: BigInt(ipaPage) << 12n, level: page.level } };
 }
 
 export const isPage = (value: Page | RsiResult<never>): value is Page => value instanceof Page;

@@ -6,6 +6,7 @@ import { RSI_FID, type RsiCommand, type RsiStatus } from "@realmbox/abi";
 import type { Rd } from "../realm/rd.js";
 import type { BufferFault } from "../rec/exit.js";
 import type { Rec } from "../rec/rec.js";
+import { type Inputs, inputs } from "../rmi/command.js";
 import type { Rmm } from "../rmm.js";
 
 export type RsiResult<Out extends string = string> =
@@ -44,12 +45,14 @@ export interface RsiDefinition<In extends string, Out extends string, Condition 
 
 export interface RsiCommandRow extends RsiDefinition<string, string, string> {
   readonly fid: bigint;
+  /** What its handler reads its inputs from. */
+  readonly args: Inputs;
 }
 
 export function rsiCommand<const In extends string, const Out extends string, const Condition extends string>(
   definition: RsiDefinition<In, Out, Condition>,
 ): RsiCommandRow {
-  return { ...definition, fid: RSI_FID[definition.name] } as unknown as RsiCommandRow;
+  return { ...definition, fid: RSI_FID[definition.name], args: inputs(definition.in) } as unknown as RsiCommandRow;
 }
 
 export const success = <Out extends string>(out: Readonly<Record<Out, bigint>>): RsiResult<Out> => ({

@@ -15,7 +15,7 @@ export const realmConfig = rsiCommand({
   run({ rmm, rd, args: { addr } }, fail) {
     if (!isGranuleAligned(addr)) return fail("addr_align", "RSI_ERROR_INPUT");
     if (!rd.isProtected(addr)) return fail("addr_bound", "RSI_ERROR_INPUT");
-    const page = realmBuffer(rmm, rd, addr, fail);
+    const page = realmBuffer(rmm, rd, Number(addr >> 12n), fail);
     if (!isPage(page)) return page;
 
     page.bytes.set(RsiRealmConfig.encode({ ipa_width: BigInt(rd.ipa_width), hash_algo: rd.hash_algo, rpv: rd.rpv }));

@@ -9,6 +9,7 @@ import type { TrapOutcome } from "../rec/abort.js";
 import { beginBufferFaultExit } from "../rec/exit.js";
 import type { Rec } from "../rec/rec.js";
 import { skipInstruction } from "../rec/skip.js";
+import { namedInputs } from "../rmi/command.js";
 import { type Rmm, UNKNOWN_FUNCTION } from "../rmm.js";
 import { fail, type RsiCommandRow, type RsiResult } from "./command.js";
 import { RSI_COMMANDS } from "./table.js";
@@ -22,7 +23,7 @@ const SVE_HINT = Number(SMCCC_FID.SVE_HINT.mask);
 const REALM_SMCCC_VERSION = 0x1_0002n;
 
 export function realmSmc(rmm: Rmm, rec: Rec): TrapOutcome {
-  const w0 = rmm.words[2 * R.X0]!;
+  const w0 = rmm.words[2 * R.X0]! >>> 0;
   // PSCI knows no SVE hint.
   if (isPsci(w0)) return psciCall(rmm, rec, w0);
   const command = BY_FID.get((w0 & ~SVE_HINT) >>> 0);
@@ -40,26 +41,41 @@ export function returnToRealm({ pe }: Rmm, results: readonly bigint[]): void {
   skipInstruction(pe);
 }
 
+/** The same for a call's status and the outputs that its definition names. */
+function returnCall(
+  { pe }: Rmm,
+  status: RsiStatus,
+  names: readonly string[],
+  out: Readonly<Partial<Record<string, bigint>>> | undefined,
+): void {
+  const { w } = pe;
+  w[2 * R.X0] = RSI_STATUS[status];
+  for (let i = 2 * R.X0 + 1; i < 2 * (R.X0 + 4); i++) w[i] = 0;
+  if (out !== undefined) for (let n = 0; n < names.length; n++) pe.r[R.X0 + 1 + n] = out[names[n]!] ?? 0n;
+  else for (let n = 3; n < names.length; n++) pe.r[R.X0 + 1 + n] = 0n;
+  skipInstruction(pe);
+}
+const NO_OUTPUTS: readonly string[] = [];
+
 function rsiCall(rmm: Rmm, rec: Rec, command: RsiCommandRow): TrapOutcome {
-  const args: Record<string, bigint> = {};
-  for (let i = 0; i < command.in.length; i++) args[command.in[i]!] = rmm.x(i + 1);
-  const result = command.run({ rmm, rec, rd: rmm.rd(rec.owner), args }, fail);
-  if (rmm.trace?.wants("rsi")) traceCall(rmm, command.name, args, result);
+  const traced = rmm.trace?.wants("rsi") ? namedInputs(rmm, command.in) : undefined;
+  const args = command.args as unknown as Record<string, bigint>;
+  command.args.rmm = rmm;
+  const result = command.run({ rmm, rec, rd: rmm.rd(rec.ownerFrame), args }, fail);
+  if (traced !== undefined) traceCall(rmm, command.name, traced, result);
   switch (result.kind) {
     case "return":
-      returnToRealm(rmm, [code(result.status), ...command.out.map((name) => result.out?.[name] ?? 0n)]);
+      returnCall(rmm, result.status, command.out, result.out);
       return "realm";
     case "exit":
       if (result.status === undefined) skipInstruction(rmm.pe);
-      else returnToRealm(rmm, [code(result.status)]);
+      else returnCall(rmm, result.status, NO_OUTPUTS, undefined);
       return "exit";
     case "buffer-fault":
       beginBufferFaultExit(rmm, rec, result.fault);
       return "exit";
   }
 }
-
-const code = (status: RsiStatus): bigint => BigInt(RSI_STATUS[status]);
 
 function traceCall(rmm: Rmm, name: string, args: Readonly<Record<string, bigint>>, result: RsiResult): void {
   const fields: Record<string, TraceValue> = { ...args };

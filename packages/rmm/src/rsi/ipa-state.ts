@@ -22,8 +22,8 @@ export const ipaStateGet = rsiCommand({
     if (top > rd.protectedSize) return fail("end_bound", "RSI_ERROR_INPUT");
     if (base >= top) return fail("size_valid", "RSI_ERROR_INPUT");
 
-    const { level, rtt, index, entry } = walk(rmm, rd, base, RTT_LEVEL_PAGE);
-    const entries = entriesOf(rmm, rtt);
+    const { level, table, index, entry } = walk(rmm, rd, base, RTT_LEVEL_PAGE);
+    const entries = table.u64;
     const ripas = rtteRipas(entry);
     const size = rttEntrySize(level);
     let end = alignDown(base, level) + size;

@@ -7,6 +7,7 @@
  *   valid entry:    ASSIGNED with RIPAS RAM (NS 0), ASSIGNED_NS (NS 1), TABLE
  */
 import { RMI_NS_DESC, RmiRipas } from "@realmbox/abi";
+import { frameOfWords, highOf, join, lowOf } from "../views.js";
 import { RTT_LEVEL_PAGE } from "./geometry.js";
 
 /** UNASSIGNED and ASSIGNED have a RIPAS: they are of the Protected half; the `_NS` ones of the Unprotected half. */
@@ -51,9 +52,26 @@ export const rtteRipas = (entry: bigint): RmiRipas =>
 /** Output address of an ASSIGNED or ASSIGNED_NS entry, or the next table of a TABLE entry. */
 export const rtteAddr = (entry: bigint): bigint => entry & ADDR;
 
-/** The same from the two halves of a TABLE entry, as a number. */
-export const rtteAddrOf = (low: number, high: number): number =>
-  (high & 0xffff) * 0x1_0000_0000 + ((low & ~0xfff) >>> 0);
+/** The same from the entry's two words, as a frame number. */
+export const rtteFrame = (low: number, high: number): number => frameOfWords(low & ~0xfff, high & 0xffff);
+
+/** `rtteState`, `rtteRipas` and `isValidEntry` from an entry's words. */
+export function rtteStateOf(low: number, high: number, level: number): RtteState {
+  if ((low & 1) !== 0) {
+    if (level < RTT_LEVEL_PAGE && (low & 2) !== 0) return "TABLE";
+    return (high & NS_HIGH) !== 0 ? "ASSIGNED_NS" : "ASSIGNED";
+  }
+  if ((high & NS_HIGH) !== 0) return "UNASSIGNED_NS";
+  return (low & HIPAS_ASSIGNED_LOW) !== 0 ? "ASSIGNED" : "UNASSIGNED";
+}
+const NS_HIGH = highOf(NS);
+const HIPAS_ASSIGNED_LOW = lowOf(HIPAS_ASSIGNED);
+
+export const rtteRipasOf = (low: number): RmiRipas =>
+  (low & 1) !== 0 ? RmiRipas.RAM : (((low >>> RIPAS_SHIFT_LOW) & 3) as RmiRipas);
+const RIPAS_SHIFT_LOW = Number(RIPAS_SHIFT);
+
+export const isValidLow = (low: number): boolean => (low & 1) !== 0;
 
 /** What the hardware uses: an entry that may have been cached by a TLB. */
 export const isValidEntry = (entry: bigint): boolean => (entry & VALID) !== 0n;
@@ -65,6 +83,13 @@ export function assigned(pa: bigint, ripas: RmiRipas, level: number): bigint {
   if (ripas === RmiRipas.RAM) return pa | PROTECTED_ATTRIBUTES | leafType(level);
   return pa | HIPAS_ASSIGNED | unassigned(ripas);
 }
+
+/** A page (level 3) with its frame number; `assigned` of its address. */
+export function assignedPage(frame: number, ripas: RmiRipas): bigint {
+  const low = ripas === RmiRipas.RAM ? PAGE_RAM_LOW : HIPAS_ASSIGNED_LOW | (ripas << RIPAS_SHIFT_LOW);
+  return join((frame << 12) | low, frame >>> 20);
+}
+const PAGE_RAM_LOW = lowOf(PROTECTED_ATTRIBUTES | TABLE_OR_PAGE);
 
 /** An unprotected mapping; `desc` is the Host's, with nothing but its own bits. Never executable by a Realm. */
 export function assignedNs(desc: bigint, level: number): bigint {

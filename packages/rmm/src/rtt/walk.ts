@@ -8,57 +8,78 @@
 import { GRANULE_SIZE, RmiRipas, rttEntryShift, rttEntrySize } from "@realmbox/abi";
 import type { Rd } from "../realm/rd.js";
 import type { Rmm } from "../rmm.js";
-import { toNumber } from "../views.js";
+import { join, type Page, toNumber } from "../views.js";
 import {
   assigned,
   assignedNs,
   isLiveLow,
   isTableLow,
-  isValidEntry,
+  isValidLow,
   nsHostDesc,
   rtteAddr,
-  rtteAddrOf,
+  rtteFrame,
   rtteRipas,
+  rtteRipasOf,
   rtteState,
 } from "./entry.js";
 import { RTT_ENTRIES, RTT_LEVEL_BLOCK_MIN, RTT_LEVEL_PAGE } from "./geometry.js";
 
-/** Sizes of an entry by level, as numbers. */
-const ENTRY_SIZES = [0, 1, 2, 3].map((level) => 2 ** rttEntryShift(level));
+/** log2 of the pages of an entry by level. */
+const PAGE_BITS = [0, 1, 2, 3].map((level) => rttEntryShift(level) - 12);
+const INDEX_MASK = RTT_ENTRIES - 1;
 
-/** Where a walk ended. */
-export interface Walk {
+/** Where a walk ended, and the entry as it was then. */
+export class Walk {
   readonly level: number;
   /** The table that holds the entry. */
-  readonly rtt: bigint;
+  readonly table: Page;
   readonly index: number;
-  readonly entry: bigint;
-}
+  /** The entry's two words. */
+  readonly low: number;
+  readonly high: number;
 
-/** Walks towards `level`; ends there, or at the first entry that is not TABLE. `ipa` lies in the Realm's IPA space. */
-export function walk(rmm: Rmm, rd: Rd, ipa: bigint, level: number): Walk {
-  const address = toNumber(ipa);
-  let at = rd.rtt_level_start;
-  let n = Math.floor(address / ENTRY_SIZES[at]!); // over all start tables
-  let rtt = toNumber(rd.rtt_base) + Math.floor(n / RTT_ENTRIES) * GRANULE_SIZE;
-  for (;;) {
-    const index = n % RTT_ENTRIES;
-    const page = rmm.page(rtt);
-    const low = page.u32[2 * index]!;
-    if (at === level || !isTableLow(low, at)) return { level: at, rtt: BigInt(rtt), index, entry: page.u64[index]! };
-    rtt = rtteAddrOf(low, page.u32[2 * index + 1]!);
-    at++;
-    n = Math.floor(address / ENTRY_SIZES[at]!);
+  constructor(level: number, table: Page, index: number) {
+    this.level = level;
+    this.table = table;
+    this.index = index;
+    this.low = table.i32[2 * index]!;
+    this.high = table.i32[2 * index + 1]!;
+  }
+
+  get entry(): bigint {
+    return join(this.low, this.high);
   }
 }
 
-export function setEntry(rmm: Rmm, { rtt, index }: { readonly rtt: bigint; readonly index: number }, entry: bigint) {
-  rmm.write64(rtt + BigInt(8 * index), entry);
+/** Walks towards `level`; ends there, or at the first entry that is not TABLE. `ipa` lies in the Realm's IPA space. */
+export const walk = (rmm: Rmm, rd: Rd, ipa: bigint, level: number): Walk =>
+  walkPage(rmm, rd, Math.floor(toNumber(ipa) / GRANULE_SIZE), level);
+
+/** The same for a page of the IPA space, by its number. */
+export function walkPage(rmm: Rmm, rd: Rd, ipaPage: number, level: number): Walk {
+  let at = rd.rtt_level_start;
+  // Over all start tables.
+  const first = Math.floor(ipaPage / 2 ** PAGE_BITS[at]!);
+  let index = first & INDEX_MASK;
+  let table = rmm.pageAt(rd.rttFrame + Math.floor(first / RTT_ENTRIES));
+  for (;;) {
+    const low = table.i32[2 * index]!;
+    if (at === level || !isTableLow(low, at)) return new Walk(at, table, index);
+    table = rmm.pageAt(rtteFrame(low, table.i32[2 * index + 1]!));
+    at++;
+    // Levels below the first have fewer than 32 bits of page number.
+    index = (ipaPage >>> PAGE_BITS[at]!) & INDEX_MASK;
+  }
+}
+
+/** Changes an entry by one 64-bit store. */
+export function setEntry({ table, index }: Pick<Walk, "table" | "index">, entry: bigint): void {
+  table.u64[index] = entry;
 }
 
 /** The entries of a table in place. */
-export function entriesOf(rmm: Rmm, rtt: bigint): BigUint64Array {
-  return rmm.page(toNumber(rtt)).u64;
+export function entriesOf(rmm: Rmm, rtt: number): BigUint64Array {
+  return rmm.pageAt(rtt).u64;
 }
 
 /** The start of the entry that a walk ended in. */
@@ -71,15 +92,15 @@ const OFFSET_MASKS = [0, 1, 2, 3].map((level) => rttEntrySize(level) - 1n);
  * The `top` output of commands that remove something: the next IPA, from the entry that `walk` ended in on, whose entry
  * is live; `ipa` itself when that entry is live; the end of the table when none is. The scan stays in one table.
  */
-export function skipNonLive(rmm: Rmm, { rtt, index, level }: Omit<Walk, "entry">, ipa: bigint): bigint {
-  const words = rmm.page(toNumber(rtt)).u32;
+export function skipNonLive({ table, index, level }: Walk, ipa: bigint): bigint {
+  const words = table.i32;
   let next = index;
   while (next < RTT_ENTRIES && !isLiveLow(words[2 * next]!)) next++;
   return next === index ? ipa : alignDown(ipa, level) + BigInt(next - index) * rttEntrySize(level);
 }
 
 /** Fills a new table at `level` so that the Realm sees what the parent entry said; returns its number of ASSIGNED entries. */
-export function unfold(rmm: Rmm, rtt: bigint, parent: bigint, level: number): number {
+export function unfold(rmm: Rmm, rtt: number, parent: bigint, level: number): number {
   const entries = entriesOf(rmm, rtt);
   const size = rttEntrySize(level);
   switch (rtteState(parent, level - 1)) {
@@ -100,7 +121,7 @@ export function unfold(rmm: Rmm, rtt: bigint, parent: bigint, level: number): nu
 }
 
 /** The parent entry that says the same as all entries of the table at `level`; undefined when no single entry does. */
-export function foldedEntry(rmm: Rmm, rtt: bigint, level: number): bigint | undefined {
+export function foldedEntry(rmm: Rmm, rtt: number, level: number): bigint | undefined {
   const entries = entriesOf(rmm, rtt);
   const first = entries[0]!;
   const state = rtteState(first, level);
@@ -120,21 +141,18 @@ export function foldedEntry(rmm: Rmm, rtt: bigint, level: number): bigint | unde
   return state === "ASSIGNED" ? assigned(pa, rtteRipas(first), level - 1) : assignedNs(nsHostDesc(first), level - 1);
 }
 
-/** What an access of the RMM on the Realm's behalf finds at a Protected IPA. */
-export type RealmPage =
-  | { readonly kind: "mapped"; readonly pa: number }
+/** Why an access of the RMM on the Realm's behalf finds no page at a Protected IPA. */
+export type NoPage =
   /** RIPAS EMPTY: the Realm's own mistake. */
   | { readonly kind: "empty" }
   /** RIPAS DESTROYED, or RAM without a page: the Host's to resolve. */
   | { readonly kind: "fault"; readonly level: number };
 
-/** Translates a Protected IPA to the PA of its page's first byte, as the hardware would. */
-export function realmPage(rmm: Rmm, rd: Rd, ipa: bigint): RealmPage {
-  const { level, entry } = walk(rmm, rd, ipa, RTT_LEVEL_PAGE);
-  if (isValidEntry(entry)) {
-    const offset = toNumber(ipa) % ENTRY_SIZES[level]!;
-    return { kind: "mapped", pa: toNumber(rtteAddr(entry)) + offset - (offset % GRANULE_SIZE) };
-  }
-  if (rtteRipas(entry) === RmiRipas.EMPTY) return { kind: "empty" };
-  return { kind: "fault", level };
+const EMPTY: NoPage = { kind: "empty" };
+
+/** The Realm's page at a Protected IPA, by the page's number, as the hardware would translate it. */
+export function realmPage(rmm: Rmm, rd: Rd, ipaPage: number): Page | NoPage {
+  const { level, low, high } = walkPage(rmm, rd, ipaPage, RTT_LEVEL_PAGE);
+  if (isValidLow(low)) return rmm.pageAt(rtteFrame(low, high) + (ipaPage % 2 ** PAGE_BITS[level]!));
+  return rtteRipasOf(low) === RmiRipas.EMPTY ? EMPTY : { kind: "fault", level };
 }
