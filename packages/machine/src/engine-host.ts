@@ -69,8 +69,10 @@ export class MachineHost implements EngineHost {
       const known = mmu.probe(context.read, lo, hi);
       if (known !== 0) return known;
       const fault = mmu.access(pe, context, lo, hi, Permission.READ, unaligned);
-      const watched = { lo, hi, tagged: vaHi | 0, size, read: true, write: false };
-      if (context.watches && this.isWatched(pe, context.watches, fault, watched)) return 0;
+      if (context.watches) {
+        const watched = { lo, hi, tagged: vaHi | 0, size, read: true, write: false };
+        if (this.isWatched(pe, context.watches, fault, watched)) return 0;
+      }
       if (fault) return this.abort(pe, fault, lo, vaHi | 0, access, insn, false);
       if (mmu.host !== 0) return mmu.host;
       this.deviceRead(pe, mmu.walker.pa, size, base + SCRATCH_OFFSET, insn);
@@ -91,12 +93,14 @@ export class MachineHost implements EngineHost {
       let host = mmu.probe(context.write, lo, hi);
       if (host === 0) {
         const fault = mmu.access(pe, context, lo, hi, Permission.WRITE, (access & Access.UNALIGNED) !== 0);
-        const watched = { lo, hi, tagged: vaHi | 0, size, read: false, write: true };
-        if (context.watches && this.isWatched(pe, context.watches, fault, watched)) return 0;
+        if (context.watches) {
+          const watched = { lo, hi, tagged: vaHi | 0, size, read: false, write: true };
+          if (this.isWatched(pe, context.watches, fault, watched)) return 0;
+        }
         if (fault) return this.abort(pe, fault, lo, vaHi | 0, access, insn, true);
         host = mmu.host;
       }
-      if (host !== 0) machine.memory.u8.copyWithin(host, scratch, scratch + size);
+      if (host !== 0) copyBytes(machine.memory.u8, host, scratch, size);
       else this.deviceWrite(pe, mmu.walker.pa, size, scratch, insn);
       return 1;
     }
@@ -270,6 +274,12 @@ export class MachineHost implements EngineHost {
       bus.write(pa + done, step, value, from);
     }
   }
+}
+
+/** `copyWithin` for what a register holds: the call of the builtin takes longer than eight bytes do. */
+function copyBytes(u8: Uint8Array, to: number, from: number, size: number): void {
+  if (size > 8) u8.copyWithin(to, from, from + size);
+  else for (let i = 0; i < size; i++) u8[to + i] = u8[from + i]!;
 }
 
 interface CrossingAccess {

@@ -6,13 +6,14 @@
  * @spec DDI 0487, "The A64 System Instruction Class": partial: no range and outer-shareable TLBI (FEAT_TLBIRANGE,
  *   FEAT_TLBIOS) but those of RME, no DC CVAP, no AT S1E1RP
  */
+import { SecurityState } from "@realmbox/abi";
 import { Access, DC_ZVA_BYTES, HostReply } from "./cpu/engine.js";
 import { R } from "./cpu/state.js";
 import { takeWatchpointOf } from "./debug/exceptions.js";
 import { el2Enabled, hcrLo, lowerState, takeSync, takeUndefined } from "./exceptions.js";
 import type { Machine } from "./machine.js";
 import { addressTranslate } from "./mmu/address-translate.js";
-import { Regime, type TranslationContext } from "./mmu/context.js";
+import { Regime, scopeOf, type TlbScope } from "./mmu/context.js";
 import { Permission } from "./mmu/walk.js";
 import type { Processor } from "./processor.js";
 import { takeAbort } from "./syndrome.js";
@@ -29,8 +30,15 @@ interface SysRow {
   readonly at: readonly [number, number, number, number];
   readonly el: 0 | 1 | 2 | 3;
   readonly rules?: readonly Rule[];
+  /** Bits of HCR_EL2 without which nothing of `rules` refuses EL1. */
+  readonly traps?: number;
   readonly run: Handler;
 }
+
+/** For EL1: what HCR_EL2 traps. */
+const trapped = (rule: Rule, bit: number) => ({ rules: [rule], traps: bit });
+/** For EL0 as well, where SCTLR_EL1.UCI allows it. */
+const trappedForEl0 = (rule: Rule, bit: number) => ({ rules: [el0Needs(SCTLR_EL0.UCI), rule], traps: bit });
 
 const nothing: Handler = () => HostReply.NEXT;
 
@@ -56,6 +64,8 @@ const cacheByVa =
     const hi = operandHi(pe, insn);
     const context = mmu.current(pe);
     const untagged = mmu.untag(context, hi);
+    // What can be read translates, and its last permission fault is EL0's, which asks for reads.
+    if (!watched && mmu.probe(context.read, lo, untagged) !== 0) return HostReply.NEXT;
     const fault = mmu.translateOnly(pe, context, lo, untagged, need(pe.el));
     if (watched && context.watches) {
       const line = { lo: lo & ~(CACHE_LINE - 1), hi: untagged, tagged: hi, size: CACHE_LINE, read: false, write: true };
@@ -97,20 +107,24 @@ const zeroByVa: Handler = (machine, pe, insn) => {
   return HostReply.NEXT;
 };
 
-const el0Cache = el0Needs(SCTLR_EL0.UCI);
+const pou = trapped(tpu, HCR.TPU);
+const poc = trapped(tpcp, HCR.TPCP);
+const setWay = trapped(tsw, HCR.TSW);
+const pouForEl0 = trappedForEl0(tpu, HCR.TPU);
+const pocForEl0 = trappedForEl0(tpcp, HCR.TPCP);
 
 const cacheRows: readonly SysRow[] = [
-  { name: "IC IALLUIS", at: [0, 7, 1, 0], el: 1, rules: [tpu], run: nothing },
-  { name: "IC IALLU", at: [0, 7, 5, 0], el: 1, rules: [tpu], run: nothing },
-  { name: "IC IVAU", at: [3, 7, 5, 1], el: 0, rules: [el0Cache, tpu], run: nothing },
-  { name: "DC IVAC", at: [0, 7, 6, 1], el: 1, rules: [tpcp], run: cacheByVa(() => Permission.WRITE, true) },
-  { name: "DC ISW", at: [0, 7, 6, 2], el: 1, rules: [tsw], run: nothing },
-  { name: "DC CSW", at: [0, 7, 10, 2], el: 1, rules: [tsw], run: nothing },
-  { name: "DC CISW", at: [0, 7, 14, 2], el: 1, rules: [tsw], run: nothing },
+  { name: "IC IALLUIS", at: [0, 7, 1, 0], el: 1, ...pou, run: nothing },
+  { name: "IC IALLU", at: [0, 7, 5, 0], el: 1, ...pou, run: nothing },
+  { name: "IC IVAU", at: [3, 7, 5, 1], el: 0, ...pouForEl0, run: nothing },
+  { name: "DC IVAC", at: [0, 7, 6, 1], el: 1, ...poc, run: cacheByVa(() => Permission.WRITE, true) },
+  { name: "DC ISW", at: [0, 7, 6, 2], el: 1, ...setWay, run: nothing },
+  { name: "DC CSW", at: [0, 7, 10, 2], el: 1, ...setWay, run: nothing },
+  { name: "DC CISW", at: [0, 7, 14, 2], el: 1, ...setWay, run: nothing },
   { name: "DC ZVA", at: [3, 7, 4, 1], el: 0, rules: zvaRules, run: zeroByVa },
-  { name: "DC CVAC", at: [3, 7, 10, 1], el: 0, rules: [el0Cache, tpcp], run: cacheByVa(el0Read) },
-  { name: "DC CVAU", at: [3, 7, 11, 1], el: 0, rules: [el0Cache, tpu], run: cacheByVa(el0Read) },
-  { name: "DC CIVAC", at: [3, 7, 14, 1], el: 0, rules: [el0Cache, tpcp], run: cacheByVa(el0Read) },
+  { name: "DC CVAC", at: [3, 7, 10, 1], el: 0, ...pocForEl0, run: cacheByVa(el0Read) },
+  { name: "DC CVAU", at: [3, 7, 11, 1], el: 0, ...pouForEl0, run: cacheByVa(el0Read) },
+  { name: "DC CIVAC", at: [3, 7, 14, 1], el: 0, ...pocForEl0, run: cacheByVa(el0Read) },
   { name: "DC CIPAPA", at: [6, 7, 14, 1], el: 3, run: nothing },
   { name: "DC CIGDPAPA", at: [6, 7, 14, 5], el: 3, run: nothing },
 ];
@@ -140,57 +154,83 @@ const atRows: readonly SysRow[] = [
   { name: "AT S1E3W", at: [6, 7, 8, 1], el: 3, run: at({ el: 3, write: true, both: false }) },
 ];
 
-type Match = (context: TranslationContext) => boolean;
+/** What the TLBI that is executed names: one object for all, for it does not outlive the instruction. */
+const named: TlbScope = { scopes: 0, vmid: -1, asid: -1 };
 
-/**
- * The contexts that a TLBI …E1 names: the EL2&0 regime in host mode, else EL1&0 with the current VMID. Global entries lie
- * in contexts of every ASID, so an ASID narrows nothing.
- */
-function el1Match(pe: Processor): Match {
-  const { w } = pe;
-  const state = lowerState(w);
-  if (pe.el >= 2 && isHostMode(w)) return (context) => context.regime === Regime.EL20 && context.state === state;
-  return vmidMatch(state, el2Enabled(w) ? currentVmid(pe) : -1);
+/** Sets the VMID and the ASID to all. */
+type Name = (pe: Processor) => void;
+
+function nameAll(scopes: number): void {
+  named.scopes = scopes;
+  named.vmid = -1;
+  named.asid = -1;
 }
 
-/** EL1&0 contexts of a VMID; a context without stage 2 has none and matches always, and so does a `vmid` of -1. */
-const vmidMatch =
-  (state: number, vmid: number): Match =>
-  (context) =>
-    context.regime === Regime.EL10 &&
-    context.state === state &&
-    (vmid < 0 || context.vmid < 0 || context.vmid === vmid);
+/** The contexts that a TLBI …E1 names: the EL2&0 regime in host mode, else EL1&0 with the current VMID. */
+function nameEl1(pe: Processor): void {
+  const { w } = pe;
+  const state = lowerState(w);
+  if (pe.el >= 2 && isHostMode(w)) {
+    nameAll(scopeOf(Regime.EL20, state));
+    return;
+  }
+  nameAll(scopeOf(Regime.EL10, state));
+  if (el2Enabled(w)) named.vmid = currentVmid(pe);
+}
 
 /** VTTBR_EL2.VMID, eight bits of it unless VTCR_EL2.VS. */
 const currentVmid = ({ w }: Processor): number =>
   (w[R.VTTBR_EL2 * 2 + 1]! >>> 16) & ((w[R.VTCR_EL2 * 2]! & (1 << 19)) !== 0 ? 0xffff : 0xff);
 
-const el2Match = ({ w }: Processor): Match => {
+function nameEl2({ w }: Processor): void {
   const state = lowerState(w);
-  return ({ regime, state: own }) => own === state && (regime === Regime.EL2 || regime === Regime.EL20);
-};
+  nameAll(scopeOf(Regime.EL2, state) | scopeOf(Regime.EL20, state));
+}
 
-const el3Match: Match = ({ regime }) => regime === Regime.EL3;
+const nameEl3: Name = () => nameAll(scopeOf(Regime.EL3, SecurityState.ROOT));
+
+/** By IPA: entries combine both stages and do not remember their IPA, so the whole VMID goes, whatever TGE says. */
+function nameVmid(pe: Processor): void {
+  nameAll(scopeOf(Regime.EL10, lowerState(pe.w)));
+  named.vmid = currentVmid(pe);
+}
+
+const nameVmids: Name = (pe) => nameAll(scopeOf(Regime.EL10, lowerState(pe.w)));
 
 /** On which PEs: the instruction's, or all (IS forms; HCR_EL2.FB makes EL1's local forms broadcast). */
 const scope = (pe: Processor, local: boolean): Processor | undefined =>
   local && !(pe.el === 1 && (hcrLo(pe.w) & (1 << 9)) !== 0) ? pe : undefined;
 
-const flushMatching =
-  (match: (pe: Processor) => Match, local: boolean): Handler =>
+const flushNamed =
+  (name: Name, local: boolean): Handler =>
   (machine, pe) => {
-    machine.mmu.flushWhere(match(pe), scope(pe, local));
+    name(pe);
+    machine.mmu.flushScope(named, scope(pe, local));
     return refetch(pe);
   };
 
-/** By address: VA[55:12] in bits 43:0. */
+/** By ASID, bits 63:48. Global entries stay, and so do the contexts of other ASIDs. */
+const flushAsid =
+  (local: boolean): Handler =>
+  (machine, pe, insn) => {
+    nameEl1(pe);
+    named.asid = operandHi(pe, insn) >>> 16;
+    machine.mmu.flushScope(named, scope(pe, local));
+    return refetch(pe);
+  };
+
+/**
+ * By address: VA[55:12] in bits 43:0. Global entries lie in contexts of every ASID, so an ASID narrows nothing. `leaf`:
+ * only last-level entries.
+ */
 const flushPage =
-  (match: (pe: Processor) => Match, local: boolean): Handler =>
+  (name: Name, leaf: boolean, local: boolean): Handler =>
   (machine, pe, insn) => {
     const lo = operandLo(pe, insn);
     const hi = operandHi(pe, insn);
     const vaHi = ((((hi << 12) | (lo >>> 20)) & 0xff_ffff) << 8) >> 8;
-    machine.mmu.flushVa(match(pe), lo << 12, vaHi, scope(pe, local));
+    name(pe);
+    machine.mmu.flushVa(named, lo << 12, vaHi, leaf, scope(pe, local));
     return refetch(pe);
   };
 
@@ -200,26 +240,22 @@ function refetch(pe: Processor): number {
   return HostReply.JUMP;
 }
 
-/** By IPA: entries combine both stages and do not remember their IPA, so the whole VMID goes, whatever TGE says. */
-const vmidOf = (pe: Processor): Match => vmidMatch(lowerState(pe.w), currentVmid(pe));
-const allVmids = (pe: Processor): Match => vmidMatch(lowerState(pe.w), -1);
-
 /** The IS form (CRm `crm`) and the local one. */
 function tlbiPair(
   name: string,
   form: { op1: number; op2: number; el: 1 | 2 | 3; make: (local: boolean) => Handler },
 ): SysRow[] {
   const { op1, op2, el, make } = form;
-  const rules = el === 1 ? [ttlb] : [];
+  const checks = el === 1 ? trapped(ttlb, HCR.TTLB) : {};
   return [
-    { name: `TLBI ${name}IS`, at: [op1, 8, 3, op2], el, rules, run: make(false) },
-    { name: `TLBI ${name}`, at: [op1, 8, 7, op2], el, rules, run: make(true) },
+    { name: `TLBI ${name}IS`, at: [op1, 8, 3, op2], el, ...checks, run: make(false) },
+    { name: `TLBI ${name}`, at: [op1, 8, 7, op2], el, ...checks, run: make(true) },
   ];
 }
 
-const whole = (match: (pe: Processor) => Match) => (local: boolean) => flushMatching(match, local);
-const page = (match: (pe: Processor) => Match) => (local: boolean) => flushPage(match, local);
-const el3 = () => el3Match;
+const whole = (name: Name) => (local: boolean) => flushNamed(name, local);
+const page = (name: Name) => (local: boolean) => flushPage(name, false, local);
+const leafPage = (name: Name) => (local: boolean) => flushPage(name, true, local);
 
 const granules: Handler = (machine, pe) => {
   machine.invalidateGranules(0, Number.POSITIVE_INFINITY);
@@ -238,24 +274,24 @@ const granuleRange: Handler = (machine, pe, insn) => {
 };
 
 const tlbiRows: readonly SysRow[] = [
-  ...tlbiPair("VMALLE1", { op1: 0, op2: 0, el: 1, make: whole(el1Match) }),
-  ...tlbiPair("VAE1", { op1: 0, op2: 1, el: 1, make: page(el1Match) }),
-  ...tlbiPair("ASIDE1", { op1: 0, op2: 2, el: 1, make: whole(el1Match) }),
-  ...tlbiPair("VAAE1", { op1: 0, op2: 3, el: 1, make: page(el1Match) }),
-  ...tlbiPair("VALE1", { op1: 0, op2: 5, el: 1, make: page(el1Match) }),
-  ...tlbiPair("VAALE1", { op1: 0, op2: 7, el: 1, make: page(el1Match) }),
-  ...tlbiPair("ALLE2", { op1: 4, op2: 0, el: 2, make: whole(el2Match) }),
-  ...tlbiPair("VAE2", { op1: 4, op2: 1, el: 2, make: page(el2Match) }),
-  ...tlbiPair("VALE2", { op1: 4, op2: 5, el: 2, make: page(el2Match) }),
-  ...tlbiPair("ALLE1", { op1: 4, op2: 4, el: 2, make: whole(allVmids) }),
-  ...tlbiPair("VMALLS12E1", { op1: 4, op2: 6, el: 2, make: whole(vmidOf) }),
-  { name: "TLBI IPAS2E1IS", at: [4, 8, 0, 1], el: 2, run: flushMatching(vmidOf, false) },
-  { name: "TLBI IPAS2LE1IS", at: [4, 8, 0, 5], el: 2, run: flushMatching(vmidOf, false) },
-  { name: "TLBI IPAS2E1", at: [4, 8, 4, 1], el: 2, run: flushMatching(vmidOf, true) },
-  { name: "TLBI IPAS2LE1", at: [4, 8, 4, 5], el: 2, run: flushMatching(vmidOf, true) },
-  ...tlbiPair("ALLE3", { op1: 6, op2: 0, el: 3, make: whole(el3) }),
-  ...tlbiPair("VAE3", { op1: 6, op2: 1, el: 3, make: page(el3) }),
-  ...tlbiPair("VALE3", { op1: 6, op2: 5, el: 3, make: page(el3) }),
+  ...tlbiPair("VMALLE1", { op1: 0, op2: 0, el: 1, make: whole(nameEl1) }),
+  ...tlbiPair("VAE1", { op1: 0, op2: 1, el: 1, make: page(nameEl1) }),
+  ...tlbiPair("ASIDE1", { op1: 0, op2: 2, el: 1, make: flushAsid }),
+  ...tlbiPair("VAAE1", { op1: 0, op2: 3, el: 1, make: page(nameEl1) }),
+  ...tlbiPair("VALE1", { op1: 0, op2: 5, el: 1, make: leafPage(nameEl1) }),
+  ...tlbiPair("VAALE1", { op1: 0, op2: 7, el: 1, make: leafPage(nameEl1) }),
+  ...tlbiPair("ALLE2", { op1: 4, op2: 0, el: 2, make: whole(nameEl2) }),
+  ...tlbiPair("VAE2", { op1: 4, op2: 1, el: 2, make: page(nameEl2) }),
+  ...tlbiPair("VALE2", { op1: 4, op2: 5, el: 2, make: leafPage(nameEl2) }),
+  ...tlbiPair("ALLE1", { op1: 4, op2: 4, el: 2, make: whole(nameVmids) }),
+  ...tlbiPair("VMALLS12E1", { op1: 4, op2: 6, el: 2, make: whole(nameVmid) }),
+  { name: "TLBI IPAS2E1IS", at: [4, 8, 0, 1], el: 2, run: flushNamed(nameVmid, false) },
+  { name: "TLBI IPAS2LE1IS", at: [4, 8, 0, 5], el: 2, run: flushNamed(nameVmid, false) },
+  { name: "TLBI IPAS2E1", at: [4, 8, 4, 1], el: 2, run: flushNamed(nameVmid, true) },
+  { name: "TLBI IPAS2LE1", at: [4, 8, 4, 5], el: 2, run: flushNamed(nameVmid, true) },
+  ...tlbiPair("ALLE3", { op1: 6, op2: 0, el: 3, make: whole(nameEl3) }),
+  ...tlbiPair("VAE3", { op1: 6, op2: 1, el: 3, make: page(nameEl3) }),
+  ...tlbiPair("VALE3", { op1: 6, op2: 5, el: 3, make: leafPage(nameEl3) }),
   { name: "TLBI PAALLOS", at: [6, 8, 1, 4], el: 3, run: granules },
   { name: "TLBI PAALL", at: [6, 8, 7, 4], el: 3, run: granules },
   { name: "TLBI RPAOS", at: [6, 8, 4, 3], el: 3, run: granuleRange },
@@ -265,21 +301,29 @@ const tlbiRows: readonly SysRow[] = [
 /** All SYS instructions; also what tests and tools list. */
 export const SYS_ROWS: readonly SysRow[] = [...cacheRows, ...atRows, ...tlbiRows];
 
-const byKey = new Map(
-  SYS_ROWS.map((row) => [(row.at[0] << 11) | (row.at[1] << 7) | (row.at[2] << 3) | row.at[3], row]),
-);
+/** Row plus one by op1:CRn:CRm:op2. */
+const byKey = new Uint8Array(1 << 14);
+for (const [
+  i,
+  {
+    at: [op1, crn, crm, op2],
+  },
+] of SYS_ROWS.entries()) {
+  byKey[(op1 << 11) | (crn << 7) | (crm << 3) | op2] = i + 1;
+}
 
 /** SYS and SYSL. */
 export function executeSys(machine: Machine, pe: Processor, insn: number): number {
-  const row = (insn & (1 << 21)) === 0 ? byKey.get((insn >>> 5) & 0x3fff) : undefined;
+  const row = (insn & (1 << 21)) === 0 ? SYS_ROWS[byKey[(insn >>> 5) & 0x3fff]! - 1] : undefined;
   const { el } = pe;
   if (!row || el < row.el) {
     const crn = (insn >>> 12) & 0xf;
-    const trapped = !row && el === 1 && (crn === 11 || crn === 15) && (hcrLo(pe.w) & HCR.TIDCP) !== 0;
-    if (trapped) takeSync(pe, 2, trapEsr(insn));
+    const isTrapped = !row && el === 1 && (crn === 11 || crn === 15) && (hcrLo(pe.w) & HCR.TIDCP) !== 0;
+    if (isTrapped) takeSync(pe, 2, trapEsr(insn));
     else takeUndefined(pe);
     return HostReply.JUMP;
   }
+  if (el === 1 && row.traps !== undefined && (hcrLo(pe.w) & row.traps) === 0) return row.run(machine, pe, insn);
   const check = firstRefusal(row.rules, pe, el);
   if (check !== OK) {
     if (check < 0) takeUndefined(pe);

@@ -174,6 +174,19 @@ export function writeKey(key: Int32Array, pe: Processor, el: number, unprivilege
   return regime;
 }
 
+/** The bit of `TlbScope.scopes` for a regime in a Security state. */
+export const scopeOf = (regime: Regime, state: number): number => 1 << (regime | (state << 2));
+
+/** The contexts that a TLBI names. */
+export interface TlbScope {
+  /** A set of `scopeOf`. */
+  scopes: number;
+  /** -1: all. A context without stage 2 has no VMID and is named by each. */
+  vmid: number;
+  /** -1: all. */
+  asid: number;
+}
+
 /** A context's registers decoded. Only `TranslationContext.set` writes the fields. */
 export class TranslationContext {
   readonly tlb: TlbArrays;
@@ -230,8 +243,11 @@ export class TranslationContext {
   stage2Ns: Stage2 | undefined;
   /** -1: not by VMID. */
   vmid = -1;
-  /** ASID of the EL1&0 and EL2&0 regimes. */
+  /** Regime and Security state as a bit, for `TlbScope`. */
+  scope = 0;
+  /** ASID of the EL1&0 and EL2&0 regimes, and which bits of an ASID count. */
   asid = 0;
+  asidMask = 0xff;
   /** Breakpoints and watchpoints that may match here: the TLB arrays hold none of their pages. */
   watches: Watches | undefined;
 
@@ -269,8 +285,9 @@ export class TranslationContext {
     for (let i = 0; i < 4; i++) this.outputTable[i] = stage1Output(this, i);
     // TCR_ELx.A1 says whose ASID it is; TCR_ELx.AS = 0: eight bits of it.
     const ttbrHi = (key[2]! & (1 << 22)) !== 0 ? key[7]! : key[5]!;
-    const bits = this.regime === Regime.EL10 || this.regime === Regime.EL20 ? key[3]! & (1 << (36 - 32)) : 0;
-    this.asid = (ttbrHi >>> 16) & (bits !== 0 ? 0xffff : 0xff);
+    this.asidMask = this.twoRanges && (key[3]! & (1 << (36 - 32))) !== 0 ? 0xffff : 0xff;
+    this.asid = (ttbrHi >>> 16) & this.asidMask;
+    this.scope = scopeOf(this.regime, this.state);
   }
 
   private setStage1(paBits: number): void {
@@ -395,10 +412,45 @@ export class TranslationContext {
     this.filled = false;
   }
 
+  /** Whether a TLBI names it, and there is something to drop. */
+  isNamed({ scopes, vmid, asid }: TlbScope): boolean {
+    if (!this.filled || (this.scope & scopes) === 0) return false;
+    if (vmid >= 0 && this.vmid >= 0 && this.vmid !== vmid) return false;
+    return asid < 0 || this.asid === (asid & this.asidMask);
+  }
+
+  /**
+   * Drops what was made from the stage-1 descriptors of an address. `leaf`: from the last one alone, else from any on the
+   * way to it, of which any walk may have used some.
+   */
+  flushPage(lo: number, hi: number, leaf: boolean): void {
+    const { blocks, tlb, walks } = this;
+    if (blocks.size > 0) {
+      if (blocks.has(blockOf(lo, hi, 1))) {
+        this.flush();
+        return;
+      }
+      const block = blockOf(lo, hi, 2);
+      if (blocks.has(block)) {
+        tlb.dropRegion(lo, hi);
+        blocks.delete(block);
+      }
+    }
+    tlb.dropPage(lo, hi);
+    if (leaf) walks.drop(lo, hi);
+    else walks.forget();
+  }
+
   /** What stage 2 an intermediate address goes through. */
   stage2For(ipaNs: boolean): Stage2 | undefined {
     return ipaNs && this.state === SecurityState.SECURE ? this.stage2Ns : this.stage2;
   }
+}
+
+/** A 2 MiB or 1 GiB region of virtual addresses as a number, by the level of its block: even for 2 MiB, odd for 1 GiB. */
+export function blockOf(lo: number, hi: number, level: number): number {
+  const bits = level === 2 ? 21 : 30;
+  return ((hi >>> 0) * 2 ** (32 - bits) + (lo >>> bits)) * 2 + (level === 2 ? 0 : 1);
 }
 
 /** SL0 by value: level of the first look-up for the 4 KiB granule. */

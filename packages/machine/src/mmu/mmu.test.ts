@@ -403,12 +403,12 @@ describe("contexts and maintenance", () => {
     access(at, 0x20_0000n);
     access(at, 0x20_5000n);
     access(at, 0x60_3000n);
-    const all = () => true;
-    at.machine.mmu.flushVa(all, 0x60_1000, 0);
+    const all = { scopes: -1, vmid: -1, asid: -1 };
+    at.machine.mmu.flushVa(all, 0x60_1000, 0, true);
     expect([probe(at, 0x20_0000), probe(at, 0x20_5000), probe(at, 0x60_3000)]).toEqual([true, true, true]);
-    at.machine.mmu.flushVa(all, 0x60_3000, 0);
+    at.machine.mmu.flushVa(all, 0x60_3000, 0, true);
     expect([probe(at, 0x20_0000), probe(at, 0x20_5000), probe(at, 0x60_3000)]).toEqual([true, true, false]);
-    at.machine.mmu.flushVa(all, 0x21_0000, 0);
+    at.machine.mmu.flushVa(all, 0x21_0000, 0, true);
     expect([probe(at, 0x20_0000), probe(at, 0x20_5000)]).toEqual([false, false]);
   });
 

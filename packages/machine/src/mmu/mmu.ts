@@ -40,9 +40,19 @@ import {
   TLB_WRITE_U_LO,
   ZVA_TRAP_LO,
 } from "../words.js";
-import { KEY_WATCHES, KEY_WORDS, Regime, regimeOf, SCTLR, sctlrOf, TranslationContext, writeKey } from "./context.js";
+import {
+  KEY_WATCHES,
+  KEY_WORDS,
+  Regime,
+  regimeOf,
+  SCTLR,
+  sctlrOf,
+  type TlbScope,
+  TranslationContext,
+  writeKey,
+} from "./context.js";
 import { CONTEXT_TLB_SIZE, probeTlb, TlbArrays } from "./tlb.js";
-import { blockOf, Permission, TableWalker, type WalkOptions } from "./walk.js";
+import { Permission, TableWalker, type WalkOptions } from "./walk.js";
 
 /** Every combination of `need` and `unaligned`, made once: index `need | (unaligned ? 8 : 0)`; then those that only look. */
 const WALK_OPTIONS: readonly WalkOptions[] = Array.from({ length: 32 }, (_, i) => ({
@@ -53,7 +63,8 @@ const WALK_OPTIONS: readonly WalkOptions[] = Array.from({ length: 32 }, (_, i) =
 const WALK_LOOK = 16;
 
 interface PeContexts {
-  readonly pool: readonly TranslationContext[];
+  /** Those that were ever needed, TLB_CONTEXTS at most. */
+  readonly pool: TranslationContext[];
   current: TranslationContext | undefined;
   /** Context of LDTR and STTR above EL0 under the present registers, if it is known and differs from the current one. */
   unprivileged: TranslationContext | undefined;
@@ -92,13 +103,9 @@ export class Mmu {
     this.machine = machine;
     this.memory = memory;
     this.walker = new TableWalker(memory, (pa) => machine.reports.exhausted(pa));
-    const { tlbs } = memory;
     memory.i32.fill(-1, memory.emptyTlb / 4, (memory.emptyTlb + TLB_SIZE) / 4);
-    this.contexts = Array.from({ length: board.peCount }, (_, pe) => ({
-      pool: Array.from({ length: TLB_CONTEXTS }, (_, i) => {
-        const at = tlbs + (pe * TLB_CONTEXTS + i) * CONTEXT_TLB_SIZE;
-        return new TranslationContext(new TlbArrays(memory.i32, at));
-      }),
+    this.contexts = Array.from({ length: board.peCount }, () => ({
+      pool: [],
       current: undefined,
       unprivileged: undefined,
       levels: [undefined, undefined, undefined],
@@ -334,20 +341,28 @@ export class Mmu {
     }
   }
 
-  /** Drops the entries for one page (untagged address) in the contexts of a regime, on all PEs or on one. */
-  flushVa(match: (context: TranslationContext) => boolean, lo: number, hi: number, pe?: Processor): void {
-    for (const contexts of pe ? [this.contexts[pe.index]!] : this.contexts) {
-      for (const context of contexts.pool) {
-        if (!context.filled || !match(context)) continue;
-        context.walks.forget();
-        if (
-          context.blocks.size > 0 &&
-          (context.blocks.has(blockOf(lo, hi, 2)) || context.blocks.has(blockOf(lo, hi, 1)))
-        ) {
-          context.flush();
-          continue;
-        }
-        context.tlb.dropPage(lo, hi);
+  /** Drops the contexts that a TLBI names, on all PEs or on one. */
+  flushScope(scope: TlbScope, pe?: Processor): void {
+    const { contexts } = this;
+    const end = pe ? pe.index + 1 : contexts.length;
+    for (let i = pe ? pe.index : 0; i < end; i++) {
+      const { pool } = contexts[i]!;
+      for (let k = 0; k < pool.length; k++) {
+        const context = pool[k]!;
+        if (context.isNamed(scope)) context.flush();
+      }
+    }
+  }
+
+  /** Drops one page (untagged address) in the contexts that a TLBI names; `leaf` as for `flushPage`. */
+  flushVa(scope: TlbScope, lo: number, hi: number, leaf: boolean, pe?: Processor): void {
+    const { contexts } = this;
+    const end = pe ? pe.index + 1 : contexts.length;
+    for (let i = pe ? pe.index : 0; i < end; i++) {
+      const { pool } = contexts[i]!;
+      for (let k = 0; k < pool.length; k++) {
+        const context = pool[k]!;
+        if (context.isNamed(scope)) context.flushPage(lo, hi, leaf);
       }
     }
   }
@@ -359,25 +374,39 @@ export class Mmu {
     const watches = this.watchTable.find(pe, el, unprivileged ? 0 : el);
     if (watches) key[KEY_WATCHES] = watches.id;
     const { pool } = this.contexts[pe.index]!;
-    let oldest = pool[0]!;
     for (const context of pool) {
       if (isSameKey(context.key, key)) {
         context.lastUse = ++this.uses;
         return context;
       }
-      if (context.lastUse < oldest.lastUse) oldest = context;
     }
-    invariant(oldest !== this.contexts[pe.index]!.current, "the current context is not the least recently used one");
-    // It may be a level's, or that of LDTR and STTR; the others are found again quickly.
+    const context = pool.length < TLB_CONTEXTS ? this.addContext(pe) : this.recycle(pe);
+    context.set(key, this.machine.board.paBits);
+    context.watches = watches;
+    context.lastUse = ++this.uses;
+    return context;
+  }
+
+  private addContext({ index }: Processor): TranslationContext {
+    const { memory } = this;
+    const { pool } = this.contexts[index]!;
+    const at = memory.tlbs + (index * TLB_CONTEXTS + pool.length) * CONTEXT_TLB_SIZE;
+    const context = new TranslationContext(new TlbArrays(memory.i32, at));
+    pool.push(context);
+    return context;
+  }
+
+  /** The least recently used context, emptied. */
+  private recycle(pe: Processor): TranslationContext {
     const contexts = this.contexts[pe.index]!;
+    let oldest = contexts.pool[0]!;
+    for (const context of contexts.pool) if (context.lastUse < oldest.lastUse) oldest = context;
+    invariant(oldest !== contexts.current, "the current context is not the least recently used one");
+    // It may be a level's, or that of LDTR and STTR; the others are found again quickly.
     forgetLevels(contexts);
     contexts.unprivileged = undefined;
     this.installUnprivileged(pe, undefined);
     oldest.flush();
-    oldest.tlb.prepare();
-    oldest.set(key, this.machine.board.paBits);
-    oldest.watches = watches;
-    oldest.lastUse = ++this.uses;
     return oldest;
   }
 
@@ -390,7 +419,9 @@ export class Mmu {
 const isWatched = (watches: Watches, lo: number, hi: number, need: number): boolean =>
   (need & Permission.EXECUTE) !== 0 ? watches.breaksIn(lo, hi) : watches.watchesIn(lo, hi);
 
+/** First what differs most: the words of TTBR0_ELx, VTTBR_EL2 and the head. */
 function isSameKey(a: Int32Array, b: Int32Array): boolean {
+  if (a[4] !== b[4] || a[5] !== b[5] || a[0] !== b[0] || a[15] !== b[15] || a[16] !== b[16]) return false;
   for (let i = 0; i < KEY_WORDS; i++) {
     if (a[i] !== b[i]) return false;
   }

@@ -1,6 +1,6 @@
 /**
  * The software TLB of one translation context: the arrays of reads, writes and fetches (cpu/engine.ts has their form), in
- * memory of which nothing is touched before they are used. What was filled is written down, so that to drop a few entries
+ * memory. What was filled is written down, so that to drop a few entries
  * costs little: 3 ns each, where all of the arrays take 10 µs.
  */
 import { TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SIZE } from "../cpu/engine.js";
@@ -31,21 +31,13 @@ export class TlbArrays {
   private readonly isFilled = new Uint8Array(TLB_ENTRIES);
   private readonly filled = new Uint16Array(FILLED_MAX);
   private filledCount = 0;
-  private isReady = false;
-
   constructor(i32: Int32Array, at: number) {
     this.i32 = i32;
     this.first = at >>> 2;
     this.read = at;
     this.write = at + TLB_SIZE;
     this.fetch = at + 2 * TLB_SIZE;
-  }
-
-  /** Before the engine first sees the arrays: they hold nothing. */
-  prepare(): void {
-    if (this.isReady) return;
-    this.i32.fill(-1, this.first, this.first + 3 * ARRAY_WORDS);
-    this.isReady = true;
+    i32.fill(-1, this.first, this.first + 3 * ARRAY_WORDS);
   }
 
   /** Enters the page of an untagged address into the arrays that are asked for. `host`: of the byte at the address. */

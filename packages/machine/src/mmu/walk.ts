@@ -17,7 +17,7 @@ import { Pas, SecurityState } from "@realmbox/abi";
 import type { Fault, FaultKind } from "../fault.js";
 import { GPC_OK, type GranuleProtection, gpcFault } from "../gpt.js";
 import { NO_FRAME, type PhysicalMemory } from "../memory.js";
-import { Regime, type Stage2, type TableRange, type TranslationContext } from "./context.js";
+import { blockOf, Regime, type Stage2, type TableRange, type TranslationContext } from "./context.js";
 import {
   AF,
   AP_TABLE0,
@@ -517,12 +517,6 @@ const stage1Fault = (fault: FaultKind, level: number): Fault => ({
 /** Whether the bits of an address above the input size are all equal to `sign`. */
 const isInRange = ({ inputBits }: TableRange, lo: number, hi: number, sign: number): boolean =>
   inputBits >= 32 ? hi >> (inputBits - 32) === sign : hi === sign && lo >> inputBits === sign;
-
-/** A 2 MiB or 1 GiB region of virtual addresses as a number, by the level of its block: even for 2 MiB, odd for 1 GiB. */
-export function blockOf(lo: number, hi: number, level: number): number {
-  const bits = level === 2 ? 21 : 30;
-  return ((hi >>> 0) * 2 ** (32 - bits) + (lo >>> bits)) * 2 + (level === 2 ? 0 : 1);
-}
 
 /** Index into a stage-2 table of a level, before masking: the first table may be several, concatenated. */
 function stage2Index(lo: number, hi: number, level: number): number {
