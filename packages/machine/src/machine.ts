@@ -560,7 +560,7 @@ export class Machine {
       this.updateTimers(pe);
       this.updatePmu(pe);
       if (this.resetReason !== undefined) return;
-      const lines = this.gic.lines(pe);
+      const lines = pe.lines();
       if (pe.sleeping) {
         if (!this.canWake(pe, lines)) {
           this.endSlice(pe, limitAt);
@@ -671,6 +671,7 @@ export class Machine {
     if ((pe.w[MDSCR_LO]! & (MDSCR.SS | MDSCR.MDE)) !== 0 && this.runDebugged(pe)) return;
     pe.grant(pe.pmu.live ? Math.min(budget, countsToOverflow(pe)) : budget);
     pe.w[ATTENTION_LO] = 0;
+    pe.setClock();
     this.engineOrNew.run(pe.base);
     pe.account();
   }
@@ -689,6 +690,7 @@ export class Machine {
     if (!isStepping && !this.mmu.isNearBreakpoint(pe)) return false;
     pe.grant(1);
     w[ATTENTION_LO] = 0;
+    pe.setClock();
     const engine = this.engineOrNew;
     const { host } = this;
     host.single = true;

@@ -2,9 +2,9 @@
  * One processing element: its state block in the machine's memory and what the machine keeps beside it. Native firmware
  * and the library see it as `Pe`; the machine's parts work on the state words directly (words.ts).
  */
-import { invariant, PAS_NAMES, type Pas, type SecurityState } from "@realmbox/abi";
+import { EC, invariant, PAS_NAMES, type Pas, type SecurityState } from "@realmbox/abi";
 import { mpidrOf } from "./board/board.js";
-import { PE_STATE_SIZE, PE_STATE_SLOTS, R } from "./cpu/state.js";
+import { LastEvent, LEVEL_SLOTS, LEVELS, PE_STATE_SIZE, PE_STATE_SLOTS, R } from "./cpu/state.js";
 import { el2Enabled, exceptionReturn, lowerState, Vector } from "./exceptions.js";
 import type { GranuleProtection } from "./gpt.js";
 import type { TimerName } from "./irq.js";
@@ -16,7 +16,7 @@ import { Port, stateHasPas } from "./ports.js";
 import { packFlags, setFlags, setPstate } from "./pstate.js";
 import type { Firmware, MemoryPort, SlotEvent, SlotName } from "./slot.js";
 import { MIDR } from "./sysreg/id.js";
-import { ATTENTION_LO, BUDGET_LO, PC_LO, PSTATE_LO } from "./words.js";
+import { ATTENTION_LO, BUDGET_LO, LINES_LO, MARK_LO, PC_LO, PSTATE_LO } from "./words.js";
 
 /** Slot by Security state times four plus EL; what is no slot is undefined. */
 const SLOT_BY_LEVEL: readonly (SlotName | undefined)[] = Array.from({ length: 16 }, (_, key) => {
@@ -27,6 +27,20 @@ const SLOT_BY_LEVEL: readonly (SlotName | undefined)[] = Array.from({ length: 16
 });
 
 const EVENT_START: SlotEvent = { kind: "start" };
+/** What native firmware would be told after an SVC of EL0. */
+const EVENT_SVC: SlotEvent = { kind: "exception", vector: "sync", lower: true };
+
+const DONE_EL0_LO = R.DONE_EL0 * 2;
+const DONE_EL1_LO = R.DONE_EL1 * 2;
+const SVCS_LO = R.SVCS * 2;
+const ERETS_LO = R.ERETS * 2;
+const LAST_EVENT_LO = R.LAST_EVENT * 2;
+const SYNC_DONE_LO = R.SYNC_DONE * 2;
+const SYNC_PC0_LO = R.SYNC_PC0 * 2;
+const SYNC_PC1_LO = R.SYNC_PC1 * 2;
+const CLOCK_LO = R.CLOCK * 2;
+const COUNTS_PER_TICK_LO = R.COUNTS_PER_TICK * 2;
+const WORD = 0x1_0000_0000;
 const GPCCR_LO = R.GPCCR_EL3 * 2;
 const GPTBR_LO = R.GPTBR_EL3 * 2;
 /** RES1 bits only: MMU, caches and checks off. */
@@ -93,8 +107,6 @@ export class Processor implements Pe {
   /** Synchronous exceptions in a row whose handler ends in the next one, within its vectors. */
   nested = 0;
 
-  /** BUDGET when instructions were last attributed to a level. */
-  private mark = 0;
   private protectionNow: GranuleProtection;
   private readonly gpcWords = new Int32Array(3);
   private lastState: SecurityState | -1 = -1;
@@ -102,7 +114,6 @@ export class Processor implements Pe {
   /** By Security state times four plus PAS. */
   private readonly portCache = new Array<MemoryPort | undefined>(16).fill(undefined);
   private retiredAtSync = -1;
-  private readonly syncPcs = new Int32Array(4);
 
   constructor(machine: Machine, index: number) {
     const { memory } = machine;
@@ -140,7 +151,6 @@ export class Processor implements Pe {
     this.nested = 0;
     this.retiredAtSync = -1;
     this.lastState = -1;
-    this.mark = 0;
     this.granted = 0;
     this.timerInputs.fill(0);
   }
@@ -275,14 +285,14 @@ export class Processor implements Pe {
   /** One count of the clock that is no instruction: an exception, an ERET. */
   charge(): void {
     this.w[BUDGET_LO]!--;
-    this.mark--;
+    this.w[MARK_LO]!--;
     this.charged++;
   }
 
   compute(counts: number): number {
     const got = Math.min(counts, this.machine.countsUntilDue(this));
     this.w[BUDGET_LO]! -= got;
-    this.mark -= got;
+    this.w[MARK_LO]! -= got;
     this.charged += got;
     return got;
   }
@@ -294,14 +304,64 @@ export class Processor implements Pe {
 
   /** Attributes the instructions retired since the last time to the current level. Before each change of level. */
   account(): void {
-    const left = this.w[BUDGET_LO]!;
-    const done = this.mark - left;
+    const { w } = this;
+    if (w[LAST_EVENT_LO] !== 0) this.takeOverExceptions();
+    const left = w[BUDGET_LO]!;
+    const done = w[MARK_LO]! - left;
     if (done !== 0) {
-      this.mark = left;
+      w[MARK_LO] = left;
       this.retired += done;
       this.machine.counters.instructions[this.state * 4 + this.el]! += done;
     }
-    if (this.w[PMCNTENSET_LO] !== 0 || this.pmu.live) settlePmu(this);
+    if (w[PMCNTENSET_LO] !== 0 || this.pmu.live) settlePmu(this);
+  }
+
+  /**
+   * Takes over what the engine has counted of the SVCs and ERETs that it has done itself since the last time. They were all
+   * between EL0 and EL1 of one Security state, and the machine looks at nothing of this before it takes an exception, returns
+   * from one, or ends a run of the engine: each of them accounts first. So it makes no difference that it is late.
+   */
+  private takeOverExceptions(): void {
+    const { w, machine } = this;
+    const { counters } = machine;
+    const el0 = w[DONE_EL0_LO]!;
+    const el1 = w[DONE_EL1_LO]!;
+    const svcs = w[SVCS_LO]!;
+    const erets = w[ERETS_LO]!;
+    const level = lowerState(w) * 4;
+    if (svcs !== 0) {
+      // Each SVC is a retired instruction: none is fruitless.
+      this.fruitless = 0;
+      this.retiredAtSync = this.retired + w[SYNC_DONE_LO]!;
+      counters.exceptions[EC.SVC64]! += svcs;
+    }
+    if (erets !== 0) this.nested = 0;
+    counters.instructions[level]! += el0;
+    counters.instructions[level + 1]! += el1;
+    this.retired += el0 + el1;
+    this.charged += svcs + erets;
+    this.event = w[LAST_EVENT_LO] === LastEvent.SVC ? EVENT_SVC : EVENT_START;
+    w[DONE_EL0_LO] = 0;
+    w[DONE_EL1_LO] = 0;
+    w[SVCS_LO] = 0;
+    w[ERETS_LO] = 0;
+    w[SYNC_DONE_LO] = 0;
+    w[LAST_EVENT_LO] = 0;
+  }
+
+  /**
+   * The interrupt signals now. Also keeps them for the engine, which unmasks by itself only where none is asserted: whatever
+   * else may change them sets ATTENTION, or calls `linesChanged`.
+   */
+  lines(): number {
+    const lines = this.machine.gic.lines(this);
+    this.w[LINES_LO] = lines;
+    return lines;
+  }
+
+  /** The engine's next unmasking is the machine's, which looks. */
+  linesChanged(): void {
+    this.w[LINES_LO] = -1;
   }
 
   /** Leaves the PE at most `counts` of what it still has of its grant. */
@@ -310,7 +370,8 @@ export class Processor implements Pe {
     if (less <= 0) return;
     this.w[BUDGET_LO]! -= less;
     this.granted -= less;
-    this.mark -= less;
+    this.w[MARK_LO]! -= less;
+    this.setClock();
   }
 
   /** Gives the PE `budget` counts; what was left of the last grant is dropped. */
@@ -318,7 +379,16 @@ export class Processor implements Pe {
     this.account();
     this.w[BUDGET_LO] = budget;
     this.granted = budget;
-    this.mark = budget;
+    this.w[MARK_LO] = budget;
+  }
+
+  /** Tells the engine what the clock is, for the counter. Before it runs, and when its grant changes. */
+  setClock(): void {
+    const { w, machine } = this;
+    const clock = machine.now + w[BUDGET_LO]!;
+    w[CLOCK_LO] = (clock % WORD) | 0;
+    w[CLOCK_LO + 1] = Math.floor(clock / WORD);
+    w[COUNTS_PER_TICK_LO] = machine.board.instructionsPerTick;
   }
 
   /** Counts used of the grant. */
@@ -387,10 +457,11 @@ export class Processor implements Pe {
     this.machine.counters.exceptions[ec]!++;
     if (this.firmware) return;
     this.account();
-    const { w, syncPcs } = this;
+    const { w } = this;
     const lo = w[PC_LO]!;
     const hi = w[PC_LO + 1]!;
-    const known = (lo === syncPcs[0] && hi === syncPcs[1]) || (lo === syncPcs[2] && hi === syncPcs[3]);
+    const known =
+      (lo === w[SYNC_PC0_LO] && hi === w[SYNC_PC0_LO + 1]) || (lo === w[SYNC_PC1_LO] && hi === w[SYNC_PC1_LO + 1]);
     if (this.retired === this.retiredAtSync && known) {
       this.fruitless++;
       this.machine.checkExceptionLoop(this, ec);
@@ -398,10 +469,10 @@ export class Processor implements Pe {
     }
     if (this.retired !== this.retiredAtSync) this.fruitless = 0;
     this.retiredAtSync = this.retired;
-    syncPcs[2] = syncPcs[0]!;
-    syncPcs[3] = syncPcs[1]!;
-    syncPcs[0] = lo;
-    syncPcs[1] = hi;
+    w[SYNC_PC1_LO] = w[SYNC_PC0_LO]!;
+    w[SYNC_PC1_LO + 1] = w[SYNC_PC0_LO + 1]!;
+    w[SYNC_PC0_LO] = lo;
+    w[SYNC_PC0_LO + 1] = hi;
   }
 
   /** A synchronous exception of emulated code to its own level: is it one of that level's vectors that fails? */
@@ -416,6 +487,10 @@ export class Processor implements Pe {
   /** What a snapshot holds beside the state block. */
   save(): SavedProcessor {
     this.account();
+    // What the machine makes again before the engine runs is not part of the state.
+    this.r.fill(0n, R.EL0_TLB_READ, R.EL0_TLB_READ + LEVELS.length * LEVEL_SLOTS);
+    this.r[R.CLOCK] = 0n;
+    this.linesChanged();
     const { power, sleeping, yielding, event, deadline, timerOutputs, retired, lastState } = this;
     return {
       power,
@@ -434,7 +509,6 @@ export class Processor implements Pe {
       fruitless: this.fruitless,
       nested: this.nested,
       retiredAtSync: this.retiredAtSync,
-      syncPcs: [...this.syncPcs],
     };
   }
 
@@ -454,7 +528,6 @@ export class Processor implements Pe {
     this.fruitless = saved.fruitless;
     this.nested = saved.nested;
     this.retiredAtSync = saved.retiredAtSync;
-    this.syncPcs.set(saved.syncPcs);
     this.lastState = saved.lastState;
     this.pmu.live = false;
     this.pmu.output = saved.pmuOutput;
@@ -484,7 +557,6 @@ export interface SavedProcessor {
   readonly fruitless: number;
   readonly nested: number;
   readonly retiredAtSync: number;
-  readonly syncPcs: readonly number[];
 }
 
 /** The levels of a slot, each as Security state times four plus EL: what `levelChanged` looks firmware up by. */

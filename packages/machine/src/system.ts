@@ -77,7 +77,7 @@ function eret(machine: Machine, pe: Processor): number {
   if (fromEl3) machine.reports.smcReturn(pe);
   if (pe.firmware) return HostReply.LEAVE;
   // An ERET may unmask an interrupt, or come to an EL where it is not masked, or to one that is stepped.
-  return isInterruptDue(pe, machine.gic.lines(pe)) || isStepActive(pe.w) ? HostReply.LEAVE : HostReply.JUMP;
+  return isInterruptDue(pe, pe.lines()) || isStepActive(pe.w) ? HostReply.LEAVE : HostReply.JUMP;
 }
 
 /** ERETAA, ERETAB. */

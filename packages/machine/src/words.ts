@@ -22,6 +22,9 @@ export const SP_CHECK_LO = R.SP_CHECK * 2;
 export const FP_TRAP_LO = R.FP_TRAP * 2;
 export const ZVA_TRAP_LO = R.ZVA_TRAP * 2;
 export const PAUTH_LO = R.PAUTH * 2;
+export const SYS_INLINE_LO = R.SYS_INLINE * 2;
+export const LINES_LO = R.LINES * 2;
+export const MARK_LO = R.MARK * 2;
 export const EVENT_LO = R.EVENT * 2;
 export const ATTENTION_LO = R.ATTENTION * 2;
 

@@ -14,6 +14,28 @@ const range = <P extends string>(prefix: P, count: number): `${P}${number}`[] =>
 /** X0..X30, then the slot that always reads zero, then the SP of the current EL and SPSel, and PC. */
 const GPR = [...range("X", 31), "XZR", "SP", "PC"] as const;
 
+/** What the engine uses of the current level: the arrays of its translation context, and what it checks there. */
+const LEVEL = [
+  "TLB_READ", // i32: host address of the current context's data-read entries
+  "TLB_WRITE", // i32: ... data-write entries
+  "TLB_FETCH", // i32: ... instruction entries
+  "TLB_READ_U", // i32: as TLB_READ, of the context in which LDTR reads
+  "TLB_WRITE_U", // i32: as TLB_WRITE, of the context in which STTR writes
+  "ALIGN_CHECK", // i32: 1 when SCTLR_ELx.A of the current regime is set
+  "SP_CHECK", // i32: 1 when SP alignment is checked at the current EL (SCTLR_ELx.SA, SA0)
+  "FP_TRAP", // i32: non-zero when FP and SIMD instructions trap at the current EL: they go to the host
+  "ZVA_TRAP", // i32: non-zero when DC ZVA at the current EL is more than a store of zeros: it goes to the host
+  "PAUTH", // i32: pointer authentication at the current EL, as cpu/pauth.ts lays it out
+  "SYS_INLINE", // i32: which system registers the engine may access itself at the current EL: bits of cpu/inline.ts
+  "KNOWN", // i32: of a record, whether the rest of it holds; else nothing
+] as const;
+
+/**
+ * Levels of which the state has a record of the LEVEL slots, so that the engine itself can go from one to another. The
+ * machine keeps a record as long as it is true: until a register changes that it depends on.
+ */
+export const LEVELS = ["EL0", "EL1", "EL1_PAN"] as const;
+
 /**
  * What the engine alone uses. NZCV is lazy. NZCV_KIND 0: packed in NZCV_A bits 31:28; otherwise the operands of the last
  * flag-setting operation: 1 = subtraction A - B, 2 = addition A + B, 3 = logical result A. Operands of 32-bit operations
@@ -28,20 +50,25 @@ const ENGINE = [
   "BUDGET", // i32: instructions that may still retire before `run` must return; the engine counts down
   "EXCL_HOST", // i32: host address that the exclusive monitor holds, 0 when it is open
   "EXCL_SIZE", // i32: bytes, 1 to 16
-  "TLB_READ", // i32: host address of the current context's data-read entries
-  "TLB_WRITE", // i32: ... data-write entries
-  "TLB_FETCH", // i32: ... instruction entries
+  ...LEVEL,
   ...range("SCRATCH", 8), // 64 bytes through which slow-path accesses pass their data
-  "ALIGN_CHECK", // i32: 1 when SCTLR_ELx.A of the current regime is set
-  "SP_CHECK", // i32: 1 when SP alignment is checked at the current EL (SCTLR_ELx.SA, SA0)
   "EVENT", // i32: the event register (WFE, SEV)
   "ATTENTION", // i32: non-zero asks the engine to leave at the next instruction boundary
   "BUDGET_HELD", // i32: the engine's own, 0 outside `run`
-  "FP_TRAP", // i32: non-zero when FP and SIMD instructions trap at the current EL: they go to the host
-  "ZVA_TRAP", // i32: non-zero when DC ZVA at the current EL is more than a store of zeros: it goes to the host
-  "PAUTH", // i32: pointer authentication at the current EL, as cpu/pauth.ts lays it out
-  "TLB_READ_U", // i32: as TLB_READ, of the context in which LDTR reads
-  "TLB_WRITE_U", // i32: as TLB_WRITE, of the context in which STTR writes
+  // Exceptions that the engine takes itself (interpreter/exception-helpers.ts), and what it needs to know for them.
+  ...LEVELS.flatMap((level) => LEVEL.map((name) => `${level}_${name}` as const)),
+  "LINES", // i32: non-zero when an interrupt may become due by an unmasking; `Processor.lines` says when it is true
+  "MARK", // i32: BUDGET when instructions were last attributed to a level
+  "DONE_EL0", // i32: instructions that the engine has attributed and the machine has not counted
+  "DONE_EL1",
+  "SVCS", // i32: exceptions that the engine has taken and the machine has not counted
+  "ERETS",
+  "LAST_EVENT", // i32: the last of these: 0 none, 1 SVC, 2 ERET
+  "SYNC_DONE", // i32: DONE_EL0 + DONE_EL1 at the last of SVCS
+  "SYNC_PC0", // where the last synchronous exception was taken
+  "SYNC_PC1", // ... and the last but one, unless both are one
+  "CLOCK", // i64: the machine's clock plus BUDGET
+  "COUNTS_PER_TICK", // i32: counts of the clock in one of the counter
 ] as const;
 
 /** EL0 and EL1 registers: a REC, and a vCPU of a normal VM, owns all of them while it runs. */
@@ -250,6 +277,12 @@ export const GROUPS = groups as Readonly<Record<GroupName, { readonly first: num
 /** Slots and bytes of one PE's state, padded to a multiple of 4 KiB. */
 export const PE_STATE_SLOTS = Math.ceil(next / 512) * 512;
 export const PE_STATE_SIZE = PE_STATE_SLOTS * 8;
+
+/** Values of LAST_EVENT. */
+export const LastEvent = { NONE: 0, SVC: 1, ERET: 2 } as const;
+
+/** Slots of the current level's part of the state, and of each of its records: KNOWN is the last. */
+export const LEVEL_SLOTS = LEVEL.length;
 
 /** Byte offset of a register from the PE's base, for generated code. */
 export const offsetOf = (name: RegName): number => R[name] * 8;

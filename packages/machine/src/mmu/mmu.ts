@@ -12,6 +12,7 @@
  */
 import { invariant } from "@realmbox/abi";
 import { TLB_SIZE } from "../cpu/engine.js";
+import { LEVEL_SLOTS, LEVELS, R } from "../cpu/state.js";
 import { type Watches, WatchTable } from "../debug/watches.js";
 import { hcrHi, hcrLo } from "../exceptions.js";
 import type { Fault } from "../fault.js";
@@ -21,6 +22,7 @@ import type { Machine } from "../machine.js";
 import { NO_FRAME, PAGE_SIZE, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
 import { pauthWord } from "../pauth.js";
 import type { Processor } from "../processor.js";
+import { inlineWord } from "../sysreg/inline.js";
 import { OK } from "../sysreg/row.js";
 import { zvaRules } from "../sysreg/rules.js";
 import {
@@ -33,6 +35,7 @@ import {
   PSTATE,
   PSTATE_LO,
   SP_CHECK_LO,
+  SYS_INLINE_LO,
   TLB_FETCH_LO,
   TLB_READ_LO,
   TLB_READ_U_LO,
@@ -80,10 +83,30 @@ function levelIndex(pstate: number): number {
 }
 
 /** Six times in a round trip of a REC: `fill` would take 50 ns. */
-function forgetLevels({ levels }: PeContexts): void {
+function forgetLevels({ levels }: PeContexts, { w }: Processor): void {
   levels[0] = undefined;
   levels[1] = undefined;
   levels[2] = undefined;
+  forgetRecords(w);
+}
+
+/** The engine goes to no level by itself until the machine has been there again. */
+function forgetRecords(w: Int32Array): void {
+  w[RECORD[0]! + RECORD_KNOWN] = 0;
+  w[RECORD[1]! + RECORD_KNOWN] = 0;
+  w[RECORD[2]! + RECORD_KNOWN] = 0;
+}
+
+/** First words of the LEVEL slots in the state, and of their records by level index. */
+const LEVEL_NOW = R.TLB_READ * 2;
+const RECORD: readonly number[] = LEVELS.map((level) => R[`${level}_TLB_READ`] * 2);
+const RECORD_KNOWN = (LEVEL_SLOTS - 1) * 2;
+
+/** The present LEVEL slots are those of a level whose context is known. */
+function remember(w: Int32Array, level: number): void {
+  const record = RECORD[level]!;
+  w.copyWithin(record, LEVEL_NOW, LEVEL_NOW + LEVEL_SLOTS * 2);
+  w[record + RECORD_KNOWN] = 1;
 }
 
 export class Mmu {
@@ -117,7 +140,8 @@ export class Mmu {
     const contexts = this.contexts[pe.index]!;
     contexts.current = undefined;
     contexts.unprivileged = undefined;
-    forgetLevels(contexts);
+    this.touchLevels(contexts);
+    forgetLevels(contexts, pe);
     if (pe.firmware) return;
     this.install(pe, undefined);
     this.installUnprivileged(pe, undefined);
@@ -127,18 +151,33 @@ export class Mmu {
   /** PSTATE has changed between EL0, EL1 and EL1 with PAN, and no register has: what was known about the level holds. */
   levelChanged(pe: Processor): void {
     const contexts = this.contexts[pe.index]!;
-    const level = levelIndex(pe.w[PSTATE_LO]!);
+    const { w } = pe;
+    const level = levelIndex(w[PSTATE_LO]!);
     const context = contexts.levels[level];
     contexts.current = context;
     if (context) context.lastUse = ++this.uses;
+    const record = RECORD[level]!;
+    if (context && w[record + RECORD_KNOWN] !== 0) {
+      w.copyWithin(LEVEL_NOW, record, record + LEVEL_SLOTS * 2);
+      return;
+    }
     this.install(pe, context);
     this.installUnprivileged(pe, level === 0 ? context : contexts.unprivileged);
     this.setChecks(pe);
+    if (context) remember(w, level);
   }
 
   /** A register has changed that only `setChecks` reads: the translation context stays. */
   checksChanged(pe: Processor): void {
+    forgetRecords(pe.w);
     if (!pe.firmware) this.setChecks(pe);
+  }
+
+  /** Contexts among which the engine changes by itself are all in use. */
+  private touchLevels({ levels }: PeContexts): void {
+    for (const context of levels) {
+      if (context) context.lastUse = ++this.uses;
+    }
   }
 
   /** Lets the engine use the arrays of a context, or the empty one. */
@@ -166,18 +205,32 @@ export class Mmu {
     w[FP_TRAP_LO] = fpTrap(w, el);
     w[ZVA_TRAP_LO] = isAlignAlways(w, regime, sctlr) || zvaRules.some((rule) => rule(pe, el, true) !== OK) ? 1 : 0;
     w[PAUTH_LO] = pauthWord(w, el, regime);
+    w[SYS_INLINE_LO] = inlineWord(pe, el);
     w[SP_CHECK_LO] = (sctlr & (el === 0 ? SCTLR.SA0 : SCTLR.SA)) !== 0 ? 1 : 0;
   }
 
   /** The context of the PE's current EL, installed for the engine. */
   current(pe: Processor): TranslationContext {
     const contexts = this.contexts[pe.index]!;
-    if (contexts.current) return contexts.current;
+    const { w } = pe;
+    const installed = w[TLB_READ_LO]!;
+    if (contexts.current?.read === installed) return contexts.current;
+    const level = levelIndex(w[PSTATE_LO]!);
+    const known = contexts.levels[level];
+    if (known?.read === installed) {
+      // The engine has come to this level by itself.
+      known.lastUse = ++this.uses;
+      contexts.current = known;
+      return known;
+    }
+    contexts.current = undefined;
     const context = this.find(pe, pe.el, false);
     contexts.current = context;
-    const level = levelIndex(pe.w[PSTATE_LO]!);
-    if (level >= 0) contexts.levels[level] = context;
     this.install(pe, context);
+    if (level >= 0) {
+      contexts.levels[level] = context;
+      remember(w, level);
+    }
     return context;
   }
 
@@ -192,6 +245,8 @@ export class Mmu {
     const contexts = this.contexts[pe.index]!;
     const context = el === 1 || host ? (contexts.unprivileged ??= this.find(pe, el, true)) : current;
     this.installUnprivileged(pe, context);
+    const level = levelIndex(w[PSTATE_LO]!);
+    if (level >= 0 && w[RECORD[level]! + RECORD_KNOWN] !== 0) remember(w, level);
     return context;
   }
 
@@ -403,7 +458,7 @@ export class Mmu {
     for (const context of contexts.pool) if (context.lastUse < oldest.lastUse) oldest = context;
     invariant(oldest !== contexts.current, "the current context is not the least recently used one");
     // It may be a level's, or that of LDTR and STTR; the others are found again quickly.
-    forgetLevels(contexts);
+    forgetLevels(contexts, pe);
     contexts.unprivileged = undefined;
     this.installUnprivileged(pe, undefined);
     oldest.flush();

@@ -1,5 +1,7 @@
 /** System registers of EL0 and EL1, and the debug registers. DDI 0487, "AArch64 System Register Descriptions". */
 
+import { FPCR, FPSR } from "../cpu/fp/environment.js";
+import { CTR, DCZID } from "../cpu/inline.js";
 import { R } from "../cpu/state.js";
 import { debugValue } from "../debug/registers.js";
 import { el2Enabled, hcrLo, virtualLines } from "../exceptions.js";
@@ -7,14 +9,15 @@ import { Line } from "../irq.js";
 import type { Processor } from "../processor.js";
 import { isCurrentBank, packFlags, setFlags, setPstate } from "../pstate.js";
 import { HCR, PSTATE, PSTATE_LO, SCR, SCR_LO } from "../words.js";
-import { CTR, DCZID, ID_REGISTERS, MIDR } from "./id.js";
+import { ID_REGISTERS, MIDR } from "./id.js";
 import { Effect, type Encoding, OK, type Row, type Rule, UNDEFINED } from "./row.js";
 import {
   apk,
   el0Needs,
   fpAccess,
+  isZvaProhibited,
+  readableCtr,
   SCTLR_EL0,
-  sctlrForEl0,
   scxtnum,
   tacr,
   tcpac,
@@ -77,9 +80,9 @@ const pstateField = (mask: number): Pick<Row, "read" | "write" | "effect"> => ({
 const PSTATE_DIT = 1 << 24;
 
 /** AHP, DN, FZ, RMode: no trapped exceptions, no half precision, no AArch32 vectors. DDI 0487, "FPCR". */
-const FPCR_WRITABLE = 0x07c0_0000n;
+const FPCR_WRITABLE = BigInt(FPCR.WRITABLE);
 /** QC, IDC, IXC, UFC, OFC, DZC, IOC. DDI 0487, "FPSR". */
-const FPSR_WRITABLE = 0x0800_009fn;
+const FPSR_WRITABLE = BigInt(FPSR.WRITABLE);
 
 const specialRows: readonly Row[] = [
   {
@@ -125,17 +128,12 @@ const identificationRows: readonly Row[] = [
   { name: "MPIDR_EL1", encoding: [3, 0, 0, 0, 5], el: 1, ...identity((pe) => pe.mpidr, "VMPIDR_EL2") },
   { name: "REVIDR_EL1", encoding: [3, 0, 0, 0, 6], el: 1, rules: [tid1], ...constant(0n) },
   { name: "AIDR_EL1", encoding: [3, 1, 0, 0, 7], el: 1, rules: [tid1], ...constant(0n) },
-  { name: "CTR_EL0", encoding: [3, 3, 0, 0, 1], el: 0, rules: [el0Needs(SCTLR_EL0.UCT), tid2], ...constant(CTR) },
+  { name: "CTR_EL0", encoding: [3, 3, 0, 0, 1], el: 0, rules: readableCtr, ...constant(BigInt(CTR)) },
   {
     name: "DCZID_EL0",
     encoding: [3, 3, 0, 0, 7],
     el: 0,
-    // DZP: DC ZVA is prohibited for EL0, or trapped.
-    read: (pe, el) => {
-      const prohibited =
-        (el === 0 && (sctlrForEl0(pe.w) & SCTLR_EL0.DZE) === 0) || (el < 2 && (hcrLo(pe.w) & HCR.TDZ) !== 0);
-      return DCZID | (prohibited ? 0x10n : 0n);
-    },
+    read: (pe, el) => BigInt(DCZID | (isZvaProhibited(pe, el) ? 0x10 : 0)),
     readOnly: true,
   },
   { name: "CLIDR_EL1", encoding: [3, 1, 0, 0, 1], el: 1, rules: [tid2, tid4], ...constant(0n) },
@@ -149,7 +147,7 @@ const vm = virtualMemory;
 const controlRows: readonly Row[] = [
   { name: "SCTLR_EL1", encoding: [3, 0, 1, 0, 0], el: 1, rules: vm, e2h: "SCTLR_EL2", effect: Effect.CONTEXT },
   { name: "ACTLR_EL1", encoding: [3, 0, 1, 0, 1], el: 1, rules: [tacr] },
-  { name: "CPACR_EL1", encoding: [3, 0, 1, 0, 2], el: 1, rules: [tcpac], e2h: "CPTR_EL2", effect: Effect.FP_ACCESS },
+  { name: "CPACR_EL1", encoding: [3, 0, 1, 0, 2], el: 1, rules: [tcpac], e2h: "CPTR_EL2", effect: Effect.CHECKS },
   { name: "TTBR0_EL1", encoding: [3, 0, 2, 0, 0], el: 1, rules: vm, e2h: "TTBR0_EL2", effect: Effect.CONTEXT },
   { name: "TTBR1_EL1", encoding: [3, 0, 2, 0, 1], el: 1, rules: vm, e2h: "TTBR1_EL2", effect: Effect.CONTEXT },
   { name: "TCR_EL1", encoding: [3, 0, 2, 0, 2], el: 1, rules: vm, e2h: "TCR_EL2", effect: Effect.CONTEXT },

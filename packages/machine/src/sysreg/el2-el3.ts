@@ -38,7 +38,7 @@ const el2Rows: readonly Row[] = [
     write: (pe, value) => writeMdcr(pe, R.MDCR_EL2, value & 0xffff_ffffn),
     effect: Effect.DEBUG,
   },
-  { name: "CPTR_EL2", encoding: [3, 4, 1, 1, 2], el: 2, rules: [tcpac], effect: Effect.FP_ACCESS },
+  { name: "CPTR_EL2", encoding: [3, 4, 1, 1, 2], el: 2, rules: [tcpac], effect: Effect.CHECKS },
   { name: "HSTR_EL2", encoding: [3, 4, 1, 1, 3], el: 2 },
   { name: "TTBR0_EL2", encoding: [3, 4, 2, 0, 0], el: 2, effect: context },
   { name: "TTBR1_EL2", encoding: [3, 4, 2, 0, 1], el: 2, effect: context },
@@ -93,7 +93,7 @@ const el12 = (
 
 const el12Rows: readonly Row[] = [
   el12("SCTLR", [3, 0, 1, 0, 0], context),
-  el12("CPACR", [3, 0, 1, 0, 2], Effect.FP_ACCESS, [tcpac]),
+  el12("CPACR", [3, 0, 1, 0, 2], Effect.CHECKS, [tcpac]),
   el12("TTBR0", [3, 0, 2, 0, 0], context),
   el12("TTBR1", [3, 0, 2, 0, 1], context),
   el12("TCR", [3, 0, 2, 0, 2], context),
@@ -105,7 +105,7 @@ const el12Rows: readonly Row[] = [
   el12("FAR", [3, 0, 6, 0, 0]),
   el12("VBAR", [3, 0, 12, 0, 0]),
   el12("CONTEXTIDR", [3, 0, 13, 0, 1]),
-  el12("CNTKCTL", [3, 0, 14, 1, 0]),
+  el12("CNTKCTL", [3, 0, 14, 1, 0], Effect.CHECKS),
   el12("SPSR", [3, 0, 4, 0, 0]),
   el12("ELR", [3, 0, 4, 0, 1]),
   el12("SCXTNUM", [3, 0, 13, 0, 7], Effect.NONE, [scxtnum]),
@@ -119,7 +119,7 @@ const el3Rows: readonly Row[] = [
   { name: "AFSR0_EL3", encoding: [3, 6, 5, 1, 0], el: 3 },
   { name: "AFSR1_EL3", encoding: [3, 6, 5, 1, 1], el: 3 },
   { name: "AMAIR_EL3", encoding: [3, 6, 10, 3, 0], el: 3 },
-  { name: "CPTR_EL3", encoding: [3, 6, 1, 1, 2], el: 3, effect: Effect.FP_ACCESS },
+  { name: "CPTR_EL3", encoding: [3, 6, 1, 1, 2], el: 3, effect: Effect.CHECKS },
   {
     name: "MDCR_EL3",
     encoding: [3, 6, 1, 3, 1],

@@ -7,11 +7,6 @@
 /** MIDR_EL1: an implementer and part that firmware has in its CPU tables. */
 export const MIDR = 0x410f_d0f0n;
 
-/** 64-byte lines, PIPT, IDC = 1, DIC = 0. */
-export const CTR = 0x9444_c004n;
-/** DC ZVA zeroes DC_ZVA_BYTES: log2 of the words. */
-export const DCZID = 0x4n;
-
 const fields = (...list: readonly (readonly [lo: number, value: number])[]): bigint =>
   list.reduce((sum, [lo, value]) => sum | (BigInt(value) << BigInt(lo)), 0n);
 

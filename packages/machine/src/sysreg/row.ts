@@ -33,8 +33,8 @@ export const Effect = {
   SIGNALS: 2,
   /** Timers. */
   TIMER: 3,
-  /** Whether FP and SIMD trap at the current EL. */
-  FP_ACCESS: 5,
+  /** What the engine checks at a level: whether FP and SIMD trap, whether EL0 may read a counter. */
+  CHECKS: 5,
   /** Self-hosted debug: what is watched, and whether software step is active. */
   DEBUG: 6,
   /** Performance monitors: what counts, and the overflow interrupt. */

@@ -69,6 +69,11 @@ export const ttlb = hcrTrap(HCR.TTLB);
 export const tdz = hcrTrap(HCR.TDZ);
 /** DC ZVA: EL0 needs SCTLR_EL1.DZE, and HCR_EL2.TDZ traps it. */
 export const zvaRules: readonly Rule[] = [el0Needs(SCTLR_EL0.DZE), tdz];
+/** CTR_EL0: EL0 needs SCTLR_EL1.UCT, and HCR_EL2.TID2 traps it. */
+export const readableCtr: readonly Rule[] = [el0Needs(SCTLR_EL0.UCT), tid2];
+/** DCZID_EL0.DZP: DC ZVA is prohibited for EL0, or trapped. */
+export const isZvaProhibited = ({ w }: Processor, el: number): boolean =>
+  (el === 0 && (sctlrForEl0(w) & SCTLR_EL0.DZE) === 0) || (el < 2 && (hcrLo(w) & HCR.TDZ) !== 0);
 /** HCR_EL2.TVM traps writes of the virtual memory control registers, TRVM reads. */
 export const virtualMemory: readonly Rule[] = [hcrTrap(HCR.TVM, "write"), hcrTrap(HCR.TRVM, "read")];
 

@@ -112,14 +112,14 @@ export class SystemRegisters {
         return HostReply.JUMP;
       case Effect.SIGNALS:
         // A read of the lines is cheaper than to leave; nothing else depends on these registers.
-        if (!isInterruptDue(pe, this.machine.gic.lines(pe)) && !isStepActive(pe.w)) return HostReply.NEXT;
+        if (!isInterruptDue(pe, pe.lines()) && !isStepActive(pe.w)) return HostReply.NEXT;
         pe.completeInstruction();
         return HostReply.LEAVE;
       case Effect.DEBUG:
         pe.contextChanged();
         pe.completeInstruction();
         return isStepActive(pe.w) || pe.pmu.live ? HostReply.LEAVE : HostReply.JUMP;
-      case Effect.FP_ACCESS:
+      case Effect.CHECKS:
         pe.machine.mmu.checksChanged(pe);
         return HostReply.NEXT;
       case Effect.WORLD:
@@ -206,7 +206,11 @@ export class SystemRegisters {
         if (access === "undefined") return UNDEFINED;
         return access === "trap-el2" ? 2 : access === "trap-el3" ? 3 : OK;
       },
-      read: (pe) => gic().read(pe, nameFor(pe, false)),
+      read(pe) {
+        // A read may acknowledge an interrupt.
+        pe.linesChanged();
+        return gic().read(pe, nameFor(pe, false));
+      },
       write: (pe, value) => gic().write(pe, nameFor(pe, true), value),
     };
   }

@@ -92,7 +92,14 @@ const counterRows: readonly Row[] = [
       readOnly: true,
     }),
   ),
-  { name: "CNTKCTL_EL1", encoding: [3, 0, 14, 1, 0], el: 1, e2h: "CNTHCTL_EL2", mask: 0x2_03ffn },
+  {
+    name: "CNTKCTL_EL1",
+    encoding: [3, 0, 14, 1, 0],
+    el: 1,
+    e2h: "CNTHCTL_EL2",
+    mask: 0x2_03ffn,
+    effect: Effect.CHECKS,
+  },
 ];
 
 type Choose = (pe: Processor, el: number) => TimerName;

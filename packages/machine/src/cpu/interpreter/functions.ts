@@ -6,6 +6,7 @@ import { invariant } from "@realmbox/abi";
 import type { Expr, ExprType } from "../rows/expr.js";
 import { CodeWriter } from "../wasm/code.js";
 import type { ModuleWriter } from "../wasm/module.js";
+import { EXCEPTION_HELPERS } from "./exception-helpers.js";
 import { FP_HELPERS } from "./fp-helpers.js";
 import { PAUTH_HELPERS } from "./pauth-helpers.js";
 import { SIMD_HELPERS } from "./simd-helpers.js";
@@ -68,7 +69,7 @@ export class HelperBody extends Statements {
   }
 }
 
-const HELPERS: HelperTable = { ...SIMD_HELPERS, ...FP_HELPERS, ...PAUTH_HELPERS };
+const HELPERS: HelperTable = { ...SIMD_HELPERS, ...FP_HELPERS, ...PAUTH_HELPERS, ...EXCEPTION_HELPERS };
 
 /** Adds the functions to a module. */
 export function defineHelpers(module: ModuleWriter, imports: HelperImports): ReadonlyMap<string, DeclaredFunction> {

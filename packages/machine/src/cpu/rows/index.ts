@@ -12,6 +12,7 @@ import { atomicRows } from "./atomic.js";
 import { bitRows } from "./bits.js";
 import { branchRows } from "./branch.js";
 import { cryptoRows } from "./crypto.js";
+import { exceptionRows } from "./exceptions.js";
 import { fpScalarRows } from "./fp-scalar.js";
 import { fpVectorRows } from "./fp-vector.js";
 import { fpVectorConvertRows } from "./fp-vector-convert.js";
@@ -42,6 +43,7 @@ export const ROWS: readonly Row[] = [
   ...atomicRows,
   ...systemRows,
   ...hotSystemRows,
+  ...exceptionRows,
   ...pointerAuthenticationRows,
   ...simdLoadStoreRows,
   ...simdMoveRows,

@@ -60,7 +60,6 @@ const systemRegister = (o0: number, { k, n, m, p }: Record<"k" | "n" | "m" | "p"
   `s${o0}_${k}_c${n}_c${m}_${p}`;
 
 const EXCEPTIONS = [
-  { name: "SVC", opc: "000", ll: "01" },
   { name: "HVC", opc: "000", ll: "10" },
   { name: "SMC", opc: "000", ll: "11" },
   { name: "BRK", opc: "001", ll: "00" },
@@ -168,12 +167,6 @@ export const systemRows = [
       print: ({ i }) => `${name.toLowerCase()} ${imm(i)}`,
     }),
   ),
-  row("11010110100 11111 000000 11111 00000", {
-    name: "ERET",
-    group: "system",
-    sem: toHost,
-    print: () => "eret",
-  }),
   row("0000000000000000 iiiiiiiiiiiiiiii", {
     name: "UDF",
     group: "system",
