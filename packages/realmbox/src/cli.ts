@@ -89,6 +89,13 @@ function runOptions(command: Command, { quiet }: { quiet: string }): Command {
     .option("-q, --quiet", quiet);
 }
 
+/** Of the commands that run one program. */
+const checkOption = () =>
+  new Option(
+    "--check-translator <n>",
+    "run by interpreter and translator at once, compare every n instructions; exit code 1 if they differ",
+  );
+
 /** Of every command that runs a machine. */
 const jitOption = () =>
   new Option("--jit <mode>", "translate hot code: on, off, or what has run n times (default: on)");
@@ -125,7 +132,8 @@ signal that ended the run.
     root
       .command("run")
       .description("run an image as a normal VM, or with --realm as a realm")
-      .option("--realm", "run the image as a realm"),
+      .option("--realm", "run the image as a realm")
+      .addOption(checkOption()),
     { quiet: "print nothing but the guest's console" },
   )
     .addHelpText(
@@ -135,6 +143,7 @@ signal that ended the run.
         "run --realm -c 2 -m 128 -i initrd.cpio -p exit=7 ./kernel.bin",
         "run --realm -d disk.img --rng virtio",
         "run --realm --trace=rmi,rec --trace-out trace.txt hello",
+        "run --realm --check-translator 1000 hello",
       ),
     )
     .addHelpText(
@@ -231,6 +240,7 @@ A file or a pipe is read when the guest waits for input; at its end the guest ge
       "the seed by which CPUs interleave, at instruction boundaries (default: 0, turns of 10,000 instructions)",
     )
     .addOption(jitOption())
+    .addOption(checkOption())
     .option("--timeout <seconds>", "end the run after this time, with exit code 124")
     .option(
       "--max-instructions <n>",

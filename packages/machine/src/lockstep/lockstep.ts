@@ -92,7 +92,6 @@ class Pair {
     this.interpreter = create("off");
     this.translator = create(jit);
     this.from = this.interpreter.machine.now;
-    invariant(this.from === this.translator.machine.now, "machines from the same inputs start alike", this.from);
   }
 
   /** Leads both to so many counts from the start, in the given steps. How the runs ended. */
@@ -100,7 +99,7 @@ class Pair {
     while (this.done < counts) {
       this.done = Math.min(this.done + step, counts);
       const clock = this.from + this.done;
-      const ends = [this.interpreter.run(clock), this.translator.run(clock)] as const;
+      const ends = [outcome(this.interpreter, clock), outcome(this.translator, clock)] as const;
       if (ends[0] !== undefined || ends[1] !== undefined) return ends;
     }
     return [undefined, undefined];
@@ -120,6 +119,15 @@ class Pair {
   }
 }
 
+/** How a subject's run ended; a defect that throws in one of the two is a difference like others. */
+function outcome(subject: LockstepSubject, clock: number): string | undefined {
+  try {
+    return subject.run(clock);
+  } catch (error) {
+    return `throws ${error instanceof Error ? error.message : error}`;
+  }
+}
+
 const tail = (text: string): string => JSON.stringify(text.slice(-60));
 
 /** How two runs ended, when not alike. */
@@ -131,7 +139,14 @@ export function lockstep(options: LockstepOptions): LockstepResult {
   const { step, deepEvery = DEEP_EVERY, counts = Number.POSITIVE_INFINITY, isOver, onProgress } = options;
   invariant(step >= 1, "a step is at least one count", step);
   const pair = new Pair(options);
-  let comparisons = 0;
+  // Making a machine may have run it.
+  const differences = pair.compare(true);
+  if (differences.length > 0) {
+    const { from } = pair;
+    const difference = { clock: from, equalAt: 0, differences, executed: [] };
+    return { clock: from, comparisons: 1, end: undefined, difference };
+  }
+  let comparisons = 1;
   /** Counts from the start at which everything was equal. */
   let equal = 0;
   for (let done = 0; ; ) {
@@ -192,7 +207,7 @@ function narrow(options: LockstepOptions, equal: number, different: number): Loc
 /** What a machine executes between two counts of its clock. */
 function execute(subject: LockstepSubject, from: number, to: number): Executed[] {
   const { machine } = subject;
-  if (machine.now < from && subject.run(from) !== undefined) return [];
+  if (machine.now < from && outcome(subject, from) !== undefined) return [];
   const executed: Executed[] = [];
   const used = ({ retired, charged }: Processor) => retired + charged;
   while (machine.now < to) {
@@ -201,7 +216,7 @@ function execute(subject: LockstepSubject, from: number, to: number): Executed[]
       return { used: used(pe), level: levelName(pe), pc: pe.r[R.PC]!, word: instructionAt(pe) };
     });
     const clock = machine.now;
-    const end = subject.run(clock + 1);
+    const end = outcome(subject, clock + 1);
     for (const pe of machine.pes) {
       pe.account();
       const was = before[pe.index]!;

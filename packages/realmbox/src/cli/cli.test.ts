@@ -19,7 +19,7 @@ copyFileSync(
 );
 writeFileSync(path("initrd.cpio"), "any bytes do");
 /** As `truncate -s 1M` makes them. */
-for (const name of ["disk.img", "data.img"]) writeFileSync(path(name), new Uint8Array(1 << 20));
+for (const name of ["disk.img", "data.img", "other.img"]) writeFileSync(path(name), new Uint8Array(1 << 20));
 
 /** Runs `realmbox LINE`. */
 const run = (line: string) => realmbox(line.split(" "), { cwd });
@@ -94,6 +94,22 @@ const RUN: readonly (readonly [line: string, exitCode: number, ...checks: readon
   ["run -q --realm --pmu --pmu-counters 2 hello", 0, says("world", "realm")],
   ["run -q --rmm probe.bin hello", 0, says("world", "normal VM")], // an RMM that answers, and makes no realms
   ["run -q --clock host hello", 0, says("world", "normal VM")],
+  ["run -q --jit 0 hello", 0, says("world", "normal VM")],
+  ["run -q --jit off --realm hello", 0, says("world", "realm")],
+  [
+    "run -q --check-translator 5000 --rng -d other.img virtio",
+    0,
+    ({ stdout }) =>
+      expect(stdout).toMatch(/^interpreter and translator are equal up to count [\d,]+ .*\d+ comparisons\n$/),
+    // What the guest writes to the disk stays in memory.
+    () => expect(readFileSync(path("other.img")).some((byte) => byte !== 0)).toBe(false),
+  ],
+  [
+    "run --realm --check-translator 999 --jit 3 --max-instructions 100000 --json hello",
+    0,
+    ({ stdout }) =>
+      expect(JSON.parse(stdout)).toMatchObject({ schemaVersion: 1, equal: true, end: null, difference: null }),
+  ],
   ["run -q --timeout 0.5 -p case=loop hostile", 124, tells(/^realmbox: .*time/)],
   ["run -q --max-instructions 1000 hello", 124, tells(/^realmbox: .*instruction/)],
   [

@@ -19,6 +19,7 @@ import {
   SUITE_UART,
 } from "../fvp/index.js";
 import { traceLine } from "../trace-text.js";
+import { checkFvp } from "./check-translator.js";
 import { readInput } from "./images.js";
 import {
   CPUS_MAX,
@@ -57,6 +58,8 @@ export interface FvpFlags {
   readonly suite?: string;
   readonly trace?: string;
   readonly traceOut?: string;
+  readonly jit?: string;
+  readonly checkTranslator?: string;
   readonly quiet?: boolean;
 }
 
@@ -192,6 +195,7 @@ export async function fvpCommand(flags: FvpFlags): Promise<number> {
   };
   const problem = fvpProblem(options);
   if (problem !== undefined) throw new UsageError(problem);
+  if (flags.checkTranslator !== undefined) return checkFvp(options, flags);
   // Better now than after the run.
   if (flags.report !== undefined) writeOutput("option '--report'", flags.report, "");
   if (flags.junit !== undefined) writeOutput("option '--junit'", flags.junit, "");

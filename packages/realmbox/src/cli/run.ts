@@ -26,6 +26,7 @@ import { hostTime } from "../host-time.js";
 import { exitOf, makeReport, measure, type Report, realmPlatform, reportText } from "../report.js";
 import { Session } from "../terminal/session.js";
 import { parseCategories, traceLine } from "../trace-text.js";
+import { checkRun } from "./check-translator.js";
 import { findImage, type Image, notesOf, paramsOf, readInput } from "./images.js";
 import { parseCount, parseMemory } from "./size.js";
 import { EXIT, UsageError } from "./usage.js";
@@ -60,6 +61,8 @@ export interface RunFlags {
   readonly maxInstructions?: string;
   readonly trace?: string;
   readonly traceOut?: string;
+  readonly jit?: string;
+  readonly checkTranslator?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -153,10 +156,10 @@ export function parseSeconds(text: string | undefined): number {
 }
 
 /** A VMM error as a usage error that names the image. */
-const refused = (image: Image, { message, hint }: VmmError): UsageError =>
+export const refused = (image: Image, { message, hint }: VmmError): UsageError =>
   new UsageError(`${image.name}: ${message}`, hint);
 
-function challengeOf(flags: RunFlags): Uint8Array {
+export function challengeOf(flags: RunFlags): Uint8Array {
   if (flags.challenge === undefined) return new Uint8Array(64);
   if (flags.challenge === "random") return new Uint8Array(randomBytes(64));
   const bytes = fromHex(flags.challenge);
@@ -207,22 +210,16 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
   const content = machineContent(config);
   if (!content.ok) throw refused(image, content.error);
   if (flags.dumpDtb !== undefined) writeOutput("option '--dump-dtb'", flags.dumpDtb, content.value.deviceTree);
-  const cpus = content.value.cpus;
-  const pes = flags.pes === undefined ? cpus : parseCount("--pes", flags.pes, { min: 1, max: CPUS_MAX });
+  const options = boxOptionsOf(content.value, flags);
   const trace = traceOf(flags, output);
 
   const { realm = false } = config;
   for (const note of notesOf(image, { ...flags, realm })) output.progress(note);
   const started = Date.now();
-  const rmm = flags.rmm === undefined ? undefined : readInput("option '--rmm'", flags.rmm);
   const rmmLines = lineSplitter((line) => output.progress(`rmm: ${line}`));
   const box = bootBox({
-    crypto: nodeCrypto,
-    ...(rmm === undefined ? {} : { rmm, onRmmConsole: rmmLines }),
-    pes,
-    dramSize: dramFor(content.value),
-    seed: flags.seed === undefined ? 0n : parseInteger("--seed", flags.seed),
-    ...(flags.interleave === undefined ? {} : { interleave: parseInteger("--interleave", flags.interleave) }),
+    ...options,
+    ...(options.rmm === undefined ? {} : { onRmmConsole: rmmLines }),
     ...(isHostClock ? { clock: hostTime } : {}),
     trace: {
       categories: ["boot", ...(trace?.categories ?? [])].filter(
@@ -255,8 +252,21 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
   return { box, guest, end, report };
 }
 
+/** The box that the options ask for, for a guest with this content. */
+export function boxOptionsOf(content: MachineContent, flags: RunFlags): BoxOptions {
+  const { pes, seed, interleave, rmm } = flags;
+  return {
+    crypto: nodeCrypto,
+    ...(rmm === undefined ? {} : { rmm: readInput("option '--rmm'", rmm) }),
+    pes: pes === undefined ? content.cpus : parseCount("--pes", pes, { min: 1, max: CPUS_MAX }),
+    dramSize: dramFor(content),
+    seed: seed === undefined ? 0n : parseInteger("--seed", seed),
+    ...(interleave === undefined ? {} : { interleave: parseInteger("--interleave", interleave) }),
+  };
+}
+
 /** Boots a box; an RMM that does not fit or boot is the user's. */
-function bootBox(options: BoxOptions): Box {
+export function bootBox(options: BoxOptions): Box {
   try {
     return new Box(options);
   } catch (error) {
@@ -420,6 +430,7 @@ async function withDisks<T>(
 
 export async function runCommand(positional: string | undefined, flags: RunFlags): Promise<number> {
   const image = imageOf(positional, flags);
+  if (flags.checkTranslator !== undefined) return checkRun(image, flags);
   const consoleFd = flags.json ? 2 : 1;
   const console = lineWriter(consoleFd);
   const tell = (line: string) => {
