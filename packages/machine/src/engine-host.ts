@@ -3,7 +3,7 @@
  * in a host address, a done access, or an exception taken. See `EngineHost` (cpu/engine.ts) for the contract.
  */
 import { EC } from "@realmbox/abi";
-import { Access, type EngineHost } from "./cpu/engine.js";
+import { Access, type EngineHost, TLB_ENTRIES, TLB_ENTRY_SIZE } from "./cpu/engine.js";
 import { PE_STATE_SIZE, R } from "./cpu/state.js";
 import { debugEnabled } from "./debug/enabled.js";
 import { takeBreakpoint, takeWatchpointOf } from "./debug/exceptions.js";
@@ -124,6 +124,31 @@ export class MachineHost implements EngineHost {
     if (fault) return this.abort(pe, fault, lo, vaHi | 0, access, insn, unread === undefined);
     if (mmu.host === 0) return this.abort(pe, UNSUPPORTED_ATOMIC, lo, vaHi | 0, access, insn, !atomic);
     return mmu.host;
+  }
+
+  fill(base: number, vaLo: number, vaHi: number, _size: number, access: number): number {
+    const pe = this.pe(base);
+    const lo = vaLo | 0;
+    const hi = vaHi | 0;
+    const { mmu } = this;
+    const isUnprivileged = (access & Access.UNPRIVILEGED) !== 0;
+    const context = isUnprivileged ? mmu.unprivileged(pe) : mmu.current(pe);
+    // A tagged address is in no array.
+    if (mmu.untag(context, hi) !== hi) return 0;
+    const write = (access & Access.WRITE) !== 0;
+    const array = write ? context.write : context.read;
+    if (mmu.probe(array, lo, hi) === 0) {
+      const { translator } = this.machine;
+      const invalidations = translator?.counters.invalidations;
+      const fault = mmu.access(pe, context, lo, hi, write ? Permission.WRITE : Permission.READ, false);
+      // The code that asks may be gone: it must not go on.
+      if (fault || mmu.probe(array, lo, hi) === 0 || translator?.counters.invalidations !== invalidations) return 0;
+    }
+    return (array + ((lo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >>> 0;
+  }
+
+  translate(base: number): number {
+    return this.machine.translator?.translate(base) ? 1 : 0;
   }
 
   system(base: number, insn: number): number {

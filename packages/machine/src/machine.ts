@@ -16,7 +16,7 @@ import { BoardDevices } from "./board-devices.js";
 import { Bus, type Snapshotable } from "./bus.js";
 import { type MutableCounters, makeCounters } from "./counters.js";
 import type { Engine } from "./cpu/engine.js";
-import { createInterpreter, generateInterpreter } from "./cpu/index.js";
+import { createEngine, generateInterpreter, Translator } from "./cpu/index.js";
 import { R } from "./cpu/state.js";
 import { isStepActive, MDSCR, MDSCR_LO } from "./debug/enabled.js";
 import { isLoadExclusive, takeStep } from "./debug/exceptions.js";
@@ -57,6 +57,8 @@ import { ATTENTION_LO, BUDGET_LO, EVENT_LO, EXCL_HOST_LO, PC_LO, PSTATE, PSTATE_
 
 /** Clock counts that a PE runs before the next one's turn. */
 const SLICE = 10_000;
+/** How often a place is reached before it is translated, unless `jit` says. */
+const DEFAULT_THRESHOLD = 300;
 /** Synchronous exceptions in a row, without a retired instruction or by the handler's own vectors, that end a run. */
 const FRUITLESS_MAX = 64;
 
@@ -140,6 +142,8 @@ export class Machine {
   /** What the host clock showed when the machine's was 0. */
   private hostZero = 0;
   private engine: Engine | undefined;
+  /** What makes code of the guest's, unless `jit` is off. */
+  readonly translator: Translator | undefined;
   private readonly host: MachineHost;
   /** Native firmware by Security state times four plus EL. */
   private readonly firmware = new Array<Firmware | undefined>(16).fill(undefined);
@@ -168,6 +172,7 @@ export class Machine {
       hasMonitor: () => this.firmware[ROOT_LEVEL] !== undefined,
     });
     this.mmu = new Mmu(this);
+    this.translator = this.newTranslator();
     this.host = new MachineHost(this);
     this.systemRegisters = new SystemRegisters(this);
     this.random = new RandomNumbers(seed);
@@ -226,6 +231,7 @@ export class Machine {
       const n = Math.min(bytes.length - done, PAGE_SIZE - (at % PAGE_SIZE));
       const host = this.memory.host(at);
       invariant(host > 0, "an image lies in memory", at.toString(16));
+      this.memory.writes(host);
       this.memory.u8.set(bytes.subarray(done, done + n), host);
       done += n;
     }
@@ -308,6 +314,7 @@ export class Machine {
     this.settle();
     this.mmu.flushAll();
     for (const protection of this.protections.values()) protection.invalidateAll();
+    for (const pe of this.pes) pe.normalize();
     const { time, turn, sliceEnd, resetReason } = this;
     return saveMachine(this, { time, turn, sliceEnd, ...(resetReason === undefined ? {} : { reset: resetReason }) });
   }
@@ -672,7 +679,7 @@ export class Machine {
     pe.grant(pe.pmu.live ? Math.min(budget, countsToOverflow(pe)) : budget);
     pe.w[ATTENTION_LO] = 0;
     pe.setClock();
-    this.engineOrNew.run(pe.base);
+    this.engineOrNew.runTranslated(pe.base);
     pe.account();
   }
 
@@ -697,7 +704,7 @@ export class Machine {
     const at = (w[PC_LO]! & 3) === 0 ? host.fetch(pe.base) : NOWHERE;
     if (at !== 0) {
       const isExclusive = at !== NOWHERE && isLoadExclusive(this.memory.i32[at >>> 2]!);
-      engine.run(pe.base);
+      engine.runTranslated(pe.base);
       // An exception has cleared PSTATE.SS: then there is nothing to advance.
       if (isStepping && w[BUDGET_LO] === 0 && (w[PSTATE_LO]! & PSTATE.SS) !== 0) {
         w[PSTATE_LO] = w[PSTATE_LO]! & ~PSTATE.SS;
@@ -709,11 +716,32 @@ export class Machine {
     return true;
   }
 
+  private newTranslator(): Translator | undefined {
+    const { memory, mmu, jit } = this;
+    if (jit === "off") return undefined;
+    const translator = new Translator({
+      memory: memory.memory,
+      threshold: jit === "on" ? DEFAULT_THRESHOLD : jit,
+      host: {
+        protectPage: (page) => {
+          memory.codePages[page >>> 12] = 1;
+          mmu.forgetWrites(page);
+        },
+        releasePage: (page) => {
+          memory.codePages[page >>> 12] = 0;
+        },
+      },
+    });
+    memory.onCodeWrite = (page) => translator.codeWritten(page);
+    return translator;
+  }
+
   private get engineOrNew(): Engine {
-    this.engine ??= createInterpreter({
+    this.engine ??= createEngine({
       memory: this.memory.memory,
       host: this.host,
       module: this.engineBytes ?? generatedOnce(),
+      ...(this.translator ? { translator: this.translator } : {}),
     });
     return this.engine;
   }

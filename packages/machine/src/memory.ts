@@ -52,6 +52,14 @@ export class PhysicalMemory {
   /** By page index: not zero when some TLB entry of some PE was made from this granule. */
   readonly inTlb: Uint8Array;
 
+  /**
+   * By page of this memory (host address / 4096): not zero when there is translated code of it. No TLB entry allows writes to
+   * such a page, and whoever writes to memory by another way says so first (`writes`).
+   */
+  readonly codePages: Uint8Array;
+  /** Called before a page with translated code is written, with its host address. */
+  onCodeWrite: (page: number) => void = () => {};
+
   /** Host address of the page by page index, or UNTOUCHED or ABSENT. */
   private readonly frameOf: Uint32Array;
   /** Page index of the first page of each 2 MiB of physical address space, or -1. */
@@ -107,6 +115,12 @@ export class PhysicalMemory {
     this.i32 = new Int32Array(buffer);
     this.u64 = new BigUint64Array(buffer);
     this.view = new DataView(buffer);
+    this.codePages = new Uint8Array(buffer.byteLength / PAGE_SIZE);
+  }
+
+  /** The page at a host address is about to be written, now or through a view that is handed out. */
+  writes(host: number): void {
+    if (this.codePages[host >>> 12] !== 0) this.onCodeWrite((host & -PAGE_SIZE) >>> 0);
   }
 
   /** Number of a page within the machine's memory, or -1 when no memory is at `pa`. */
@@ -206,6 +220,7 @@ export class PhysicalMemory {
   /** Takes the frames over from a snapshot: the same pages get the same frames. Contents are zero afterwards. */
   restoreFrames(pages: Uint32Array): void {
     invariant(pages.length <= this.frameCount, "a snapshot's frames fit", pages.length);
+    for (let frame = 0; frame < this.framesUsed; frame++) this.writes(this.frames + frame * PAGE_SIZE);
     this.u8.fill(0, this.frames, this.frames + this.framesUsed * PAGE_SIZE);
     for (let frame = 0; frame < this.framesUsed; frame++) this.frameOf[this.pageOf[frame]!] = UNTOUCHED;
     this.inTlb.fill(0);

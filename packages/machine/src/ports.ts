@@ -83,6 +83,7 @@ export class Port implements MemoryPort {
     const host = this.hostWithin(start, length);
     if (host > 0) {
       this.count(length);
+      memory.writes(host);
       memory.u8.set(from, host);
       return undefined;
     }
@@ -93,8 +94,11 @@ export class Port implements MemoryPort {
       const at = start + done;
       const n = Math.min(length - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
       const part = from.subarray(done, done + n);
-      if (memory.isMemory(at)) memory.u8.set(part, memory.host(at));
-      else this.deviceWrite(at, part);
+      if (memory.isMemory(at)) {
+        const to = memory.host(at);
+        memory.writes(to);
+        memory.u8.set(part, to);
+      } else this.deviceWrite(at, part);
       done += n;
     }
     return undefined;
@@ -120,7 +124,8 @@ export class Port implements MemoryPort {
     const host = this.hostWithin(at, 8);
     if (host > 0) {
       this.count(8);
-      this.system.memory.u64[host / 8] = value;
+      this.memory.writes(host);
+      this.memory.u64[host / 8] = value;
       return undefined;
     }
     const refused = this.check(at, 8);
@@ -141,6 +146,7 @@ export class Port implements MemoryPort {
       const n = Math.min(length - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
       if (memory.isTouched(at)) {
         const host = memory.host(at);
+        memory.writes(host);
         memory.u8.fill(0, host, host + n);
       } else if (!memory.isMemory(at)) {
         this.deviceWrite(at, new Uint8Array(n));
@@ -156,6 +162,7 @@ export class Port implements MemoryPort {
     const host = this.hostWithin(at, PAGE_SIZE);
     if (host <= 0) return this.check(at, PAGE_SIZE) ?? this.refuse(this.external(at));
     this.count(PAGE_SIZE);
+    this.memory.writes(host);
     return this.memory.pageBytes(host);
   }
 
@@ -166,6 +173,7 @@ export class Port implements MemoryPort {
       const bytes = memory.knownBytes(page);
       if (bytes !== undefined) {
         this.count(PAGE_SIZE);
+        memory.writes(bytes.byteOffset);
         return bytes;
       }
     }

@@ -26,6 +26,8 @@ const SLOT_BY_LEVEL: readonly (SlotName | undefined)[] = Array.from({ length: 16
   return el === 2 ? (["secure-el2", "ns-el2", undefined, "realm-el2"] as const)[state] : undefined;
 });
 
+/** Slots through which the engine's slow accesses pass their data. */
+const SCRATCH_SLOTS = 8;
 const EVENT_START: SlotEvent = { kind: "start" };
 /** What native firmware would be told after an SVC of EL0. */
 const EVENT_SVC: SlotEvent = { kind: "exception", vector: "sync", lower: true };
@@ -482,6 +484,13 @@ export class Processor implements Pe {
       w[PC_LO + 1] === w[vbar + 1] && (w[PC_LO]! - (w[vbar]! & ~(VECTORS_SIZE - 1))) >>> 0 < VECTORS_SIZE;
     this.nested = isVector ? this.nested + 1 : 0;
     this.machine.checkExceptionLoop(this, ec);
+  }
+
+  /** Leaves nothing in the engine's own slots that depends on how it got here: interpreted and translated code differ there. */
+  normalize(): void {
+    setFlags(this.w, packFlags(this.w));
+    this.r[R.NZCV_B] = 0n;
+    this.r.fill(0n, R.SCRATCH0, R.SCRATCH0 + SCRATCH_SLOTS);
   }
 
   /** What a snapshot holds beside the state block. */

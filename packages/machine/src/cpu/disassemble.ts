@@ -11,9 +11,12 @@ const byClass: Row[][] = Array.from({ length: 16 }, (_, group) =>
   ),
 );
 
+/** The rows that may match a word by its bits 28:25; refinements first. */
+export const rowsOfClass = (word: number): readonly Row[] => byClass[(word >>> 25) & 0xf]!;
+
 /** The row that a word is, or undefined: unallocated, or of an extension that is not here yet. */
 export function rowOf(word: number): Row | undefined {
-  return byClass[(word >>> 25) & 0xf].find(
+  return rowsOfClass(word).find(
     (row) => (word & row.mask) >>> 0 === row.value && (row.allocated?.(fieldsOf(row, word)) ?? true),
   );
 }

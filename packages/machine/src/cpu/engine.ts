@@ -20,7 +20,20 @@
  */
 
 /** Bytes at the start of the memory that belong to the engine; the machine allocates from here on. */
-export const ENGINE_TABLES_SIZE = 0x60000;
+export const ENGINE_TABLES_SIZE = 0xb0000;
+
+/** Entries of the jump cache (translator/jump-cache.ts), 32 bytes each, and its host address. */
+export const JUMP_CACHE_ENTRIES = 4096;
+export const JUMP_CACHE = 0x60000;
+/** How often places were reached by branches back, calls and indirect branches, u16 by a hash of the host address. */
+export const REACH_COUNTS = 0x80000;
+export const REACH_COUNT_ENTRIES = 0x10000;
+/** i32: a place that was reached more often than this is translated. */
+export const REACH_THRESHOLD = 0xa0000;
+/** i64: instructions that translated code has executed. */
+export const TRANSLATED_COUNT = 0xa0008;
+/** i64: how often translated code was entered. */
+export const REGION_ENTRIES = 0xa0010;
 
 export const TLB_ENTRIES = 1024;
 export const TLB_ENTRY_SIZE = 16;
@@ -36,6 +49,16 @@ export const EngineExit = {
    * ERET, in native firmware. BUDGET counts the instruction only if it retired.
    */
   LEAVE: 1,
+} as const;
+
+/** What a region's function returns; PC and everything else are in the state. */
+export const RegionExit = {
+  /** Go on at PC. */
+  NEXT: 0,
+  /** The interpreter executes the instruction at PC. */
+  STEP: 1,
+  /** BUDGET does not cover the next block: the interpreter goes on until it is spent. */
+  FINISH: 2,
 } as const;
 
 /** What a host call answers to the engine. */
@@ -109,6 +132,14 @@ export interface EngineHost {
    */
   modify(base: number, vaLo: number, vaHi: number, size: number, access: number, insn: number): number;
   /**
+   * A data access of translated code that missed. When it is one that the software TLB may hold: fills it in and returns the
+   * address of its entry; else, and when the access would fault, 0, and nothing was done but what a walk does. Only the PE's
+   * PSTATE and system registers are in the state. `access` as for `load` and `store`.
+   */
+  fill(base: number, vaLo: number, vaHi: number, size: number, access: number): number;
+  /** The place at PC has been reached often. 1: there is translated code for it now; 0: there is none. */
+  translate(base: number): number;
+  /**
    * Any instruction that the engine does not do itself: system registers, SYS, exception generation, ERET, WFI/WFE,
    * barriers with an effect, undefined words, unimplemented features. Returns a HostReply.
    */
@@ -122,6 +153,8 @@ export interface EngineHost {
 
 /** An engine: shared by all PEs. */
 export interface Engine {
-  /** Runs the PE whose state is at `base` until an EngineExit. */
+  /** Runs the PE whose state is at `base` until an EngineExit, by the interpreter alone. */
   run(base: number): number;
+  /** The same with translated code where there is some. */
+  runTranslated(base: number): number;
 }

@@ -296,6 +296,7 @@ export class Mmu {
       if (frame !== 0) {
         const host = frame + (lo & (PAGE_SIZE - 1));
         this.host = host;
+        if ((need & Permission.WRITE) !== 0) memory.writes(host);
         this.fillUnlessDevice(context, lo, hi, host, need, page);
         return undefined;
       }
@@ -325,6 +326,7 @@ export class Mmu {
       return undefined;
     }
     this.host = host;
+    if ((need & Permission.WRITE) !== 0) this.memory.writes(host);
     this.fillUnlessDevice(context, lo, hi, host, need, this.memory.pageOfHost(host));
     return undefined;
   }
@@ -359,10 +361,15 @@ export class Mmu {
     const fetches = (need & Permission.EXECUTE) !== 0;
     const reads = !fetches && (permissions & Permission.READ) !== 0;
     // The engine's atomics look at the write array alone; stage 2 may allow writes without reads.
-    const writes = reads && (permissions & Permission.WRITE) !== 0;
+    const writes = reads && (permissions & Permission.WRITE) !== 0 && memory.codePages[host >>> 12] === 0;
     context.tlb.enter(lo, hi, host, reads, writes, fetches);
     context.filled = true;
     memory.inTlb[page] = 1;
+  }
+
+  /** A page, by its host address, has translated code from now on: no entry may allow writes to it. */
+  forgetWrites(page: number): void {
+    for (const { pool } of this.contexts) for (const context of pool) if (context.filled) context.tlb.dropWrites(page);
   }
 
   /** Whether the PE's next instruction is in a page with a breakpoint. */

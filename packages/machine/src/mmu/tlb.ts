@@ -95,6 +95,17 @@ export class TlbArrays {
     for (let page = 0; page < REGION_PAGES; page++) this.dropPage(region | (page << 12), hi);
   }
 
+  /** Drops the entries of the write array that lead to a page of the memory, by its host address. */
+  dropWrites(host: number): void {
+    const { i32 } = this;
+    const drop = (entry: number) => {
+      const at = this.first + ARRAY_WORDS + entry * ENTRY_WORDS;
+      if ((i32[at]! + i32[at + 2]!) >>> 0 === host) this.clearEntry(at);
+    };
+    if (this.filledCount > FILLED_MAX) for (let entry = 0; entry < TLB_ENTRIES; entry++) drop(entry);
+    else for (let i = 0; i < this.filledCount; i++) drop(this.filled[i]!);
+  }
+
   /** Drops everything. */
   clear(): void {
     const { i32, first, filled, filledCount, isFilled } = this;

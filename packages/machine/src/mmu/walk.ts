@@ -265,7 +265,7 @@ export class TableWalker {
       if (updated !== dLo) {
         const refusal = this.mayUpdateStage1(context, protection, entry, tablePas);
         if (refusal) return refusal;
-        this.memory.i32[word] = updated;
+        this.update(word, updated);
       }
       if (level < 3) {
         context.walks.put(lo, hi, updated, dHi, level | restrictions);
@@ -322,6 +322,12 @@ export class TableWalker {
     if (!stage2) return this.fetch(protection, address, pas, 1, level, -1, false);
     const fault = this.stage2(context, stage2, protection, address, options, true);
     return fault ?? this.fetch(protection, this.pa, this.pas, 1, level, -1, false);
+  }
+
+  /** Writes the low word of a descriptor, by its index in the memory's words. */
+  private update(word: number, value: number): void {
+    this.memory.writes(word * 4);
+    this.memory.i32[word] = value;
   }
 
   /** Whether stage 2 lets the walk write the stage-1 descriptor that it has fetched at an address. */
@@ -432,7 +438,7 @@ export class TableWalker {
       this.setLeaf(updated, hi, level);
       // What is only looked up leaves no trace: the next access walks again.
       if (!update) return undefined;
-      if (updated !== lo) this.memory.i32[word] = updated;
+      if (updated !== lo) this.update(word, updated);
       if (level < 3) walks.put(ipaLo, ipaHi, updated, hi, level);
       else if (range.level < 3) this.rememberTable(walks, ipaLo, ipaHi, word - ((ipaLo >>> 11) & 0x3fe), 3);
       context.filled = true;

@@ -39,6 +39,8 @@ export interface Helpers {
   readonly access: number;
   /** (base, code) → 0 or 1: `emitCondition` as a function. */
   readonly condition: number;
+  /** (base, host address, whether something begins there) → InterpreterExit or 0: see dispatcher.ts. */
+  readonly arrive: number;
   /** Those that rows call by name. */
   readonly named: ReadonlyMap<string, DeclaredFunction>;
 }

@@ -69,7 +69,7 @@ export class HelperBody extends Statements {
   }
 }
 
-const HELPERS: HelperTable = { ...SIMD_HELPERS, ...FP_HELPERS, ...PAUTH_HELPERS, ...EXCEPTION_HELPERS };
+export const HELPERS: HelperTable = { ...SIMD_HELPERS, ...FP_HELPERS, ...PAUTH_HELPERS, ...EXCEPTION_HELPERS };
 
 /** Adds the functions to a module. */
 export function defineHelpers(module: ModuleWriter, imports: HelperImports): ReadonlyMap<string, DeclaredFunction> {

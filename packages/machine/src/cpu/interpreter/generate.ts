@@ -1,6 +1,6 @@
 /**
  * Generates the interpreter: one WebAssembly module whose `run` executes the PE at a given state address until an
- * EngineExit. The bytes depend on the rows only.
+ * EngineExit, and whose `runTranslated` does so with translated code (dispatcher.ts). The bytes depend on the rows only.
  *
  * The loop: fetch a word, look its key up, jump to a handler. Handlers end at `sequential` (next word), `branchTo` (an
  * offset, mostly within the page), `jumpTo` (any address: fetch TLB), `refetch` (all is in the state) or `toHost`.
@@ -10,7 +10,7 @@
  * rest of an instruction during which the host has set ATTENTION (see `slowAccess`).
  */
 import { invariant } from "@realmbox/abi";
-import { ENGINE_TABLES_SIZE, EngineExit, HostReply } from "../engine.js";
+import { ENGINE_TABLES_SIZE, EngineExit, type EngineHost, HostReply } from "../engine.js";
 import {
   add,
   and,
@@ -21,6 +21,7 @@ import {
   isZero,
   leS,
   ltS,
+  ne,
   or,
   sext,
   shrU,
@@ -34,9 +35,18 @@ import { CodeWriter, type Label } from "../wasm/code.js";
 import { ModuleWriter } from "../wasm/module.js";
 import { type Helpers, TemporaryPool } from "./context.js";
 import { type DecodeTable, decodeTable, type Handler } from "./decode.js";
+import {
+  arriveFunction,
+  dispatcherFunction,
+  fillFunction,
+  flagsHoldFunction,
+  Interpret,
+  REGION_PARAMETERS,
+} from "./dispatcher.js";
 import { defineHelpers } from "./functions.js";
 import { Called, CalledContext, LoopContext, type LoopSites } from "./handlers.js";
 import { emitCondition, type HostFunctions, slowAccess, tlbEntry } from "./helpers.js";
+import { ENGINE_HELPERS, HELPER_SLOTS } from "./slots.js";
 import { Statements } from "./statements.js";
 import { constantTables, DECODE_TABLE, nonZeroRuns } from "./tables.js";
 
@@ -100,11 +110,13 @@ function calledFunction(helpers: Helpers, handler: Handler): CodeWriter {
   return code;
 }
 
-function runFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, calledType: number): CodeWriter {
-  const code = new CodeWriter(1);
+/** (base, Interpret) → EngineExit or InterpreterExit. */
+function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, called: CalledTable): CodeWriter {
+  const code = new CodeWriter(2);
   const s = new Statements(code, BASE);
   const pool = new TemporaryPool(code);
   const base = s.at(BASE, "i32").value;
+  const how = s.at(1, "i32");
   const pointer = s.local("i32");
   const left = s.local("i32");
   const insn = s.local("i32");
@@ -128,7 +140,13 @@ function runFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, 
   };
 
   const refetch = code.loop();
+  s.if(eq(how.value, Interpret.STEPPED), () => leave(EngineExit.BUDGET));
   takeBudget();
+  s.if(eq(how.value, Interpret.STEP), () => {
+    s.set(how, i32(Interpret.STEPPED));
+    s.store("BUDGET_HELD", sub(left.value, 1));
+    s.set(left, i32(1));
+  });
   s.set(target, s.load("PC", "i64"));
 
   const jumpTo = code.loop();
@@ -149,11 +167,18 @@ function runFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, 
       storeState(0, target.value);
       s.set(pointer, s.call(host.fetch, "i32", [base]));
       s.brIf(isZero(pointer.value), refetch);
-      takeBudget();
+      s.if(ne(how.value, Interpret.STEPPED), takeBudget);
       s.set(target, s.load("PC", "i64"));
     },
   );
   s.set(pcOffset, sub(target.value, zext(pointer.value)));
+  s.if(eq(how.value, Interpret.MIXED), () => {
+    s.set(scratch, s.call(helpers.arrive, "i32", [base, pointer.value, i32(1)]));
+    s.if(scratch.value, () => {
+      storeState(0, target.value);
+      s.return(scratch.value);
+    });
+  });
 
   const next = code.loop();
   s.set(left, sub(left.value, 1));
@@ -190,8 +215,8 @@ function runFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, 
 
   code.end(); // toCalled
   storeState(1, pc);
-  for (const e of [base, insn.value, sub(scratch.value, dispatch.inLoop.length + 1)]) emit(code, e);
-  code.callIndirect(calledType);
+  for (const e of [base, insn.value, add(scratch.value, HELPER_SLOTS - (dispatch.inLoop.length + 1))]) emit(code, e);
+  code.callIndirect(called.type, called.table);
   code.localSet(scratch.index);
   s.brIf(eq(scratch.value, Called.REFETCH), refetch);
   s.set(left, sub(s.load("BUDGET"), 1));
@@ -211,7 +236,13 @@ function runFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, 
   s.set(scratch, add(pointer.value, branchOffset.value));
   s.if(isZero(and(xor(scratch.value, pointer.value), -0x1000)), () => {
     s.set(pointer, scratch.value);
-    code.br(next);
+    s.brIf(ne(how.value, Interpret.MIXED), next);
+    // Calls and branches back begin something; forward branches may come to what has begun.
+    const begins = or(leS(branchOffset.value, 0), eq(and(insn.value, 0xfc00_0000 | 0), 0x9400_0000 | 0));
+    s.set(scratch, s.call(helpers.arrive, "i32", [base, pointer.value, begins]));
+    s.brIf(isZero(scratch.value), next);
+    storeState(0, pc);
+    s.return(scratch.value);
   });
   s.set(target, add(pc, sext(branchOffset.value)));
   code.br(jumpTo);
@@ -229,6 +260,12 @@ function runFunction(dispatch: Dispatch, host: HostFunctions, helpers: Helpers, 
   return code;
 }
 
+/** The table of functions that the module exports, and the type of rare handlers in it. */
+interface CalledTable {
+  readonly type: number;
+  readonly table: number;
+}
+
 const I = "i32" as const;
 const L = "i64" as const;
 
@@ -237,7 +274,7 @@ export function generateInterpreter(): Uint8Array {
   const dispatch = dispatchOf(decodeTable(ROWS));
   const module = new ModuleWriter();
   module.importMemory("realmbox", "memory", ENGINE_TABLES_SIZE / 0x10000);
-  const importHost = (name: keyof HostFunctions, params: number, results: readonly "i32"[] = [I]) =>
+  const importHost = (name: keyof EngineHost, params: number, results: readonly "i32"[] = [I]) =>
     module.importFunction("realmbox", name, { params: Array<"i32">(params).fill(I), results });
   const host: HostFunctions = {
     fetch: importHost("fetch", 1),
@@ -247,15 +284,29 @@ export function generateInterpreter(): Uint8Array {
     system: importHost("system", 2),
     misaligned: importHost("misaligned", 2, []),
   };
+  const importTranslator = { fill: importHost("fill", 5), translate: importHost("translate", 1) };
   const operate = module.importFunction("realmbox", "operate", { params: [I, I, L, L, L], results: [L] });
+  const regions = module.importTable("realmbox", "regions", 0);
   const called = { params: [I, I], results: [I] };
-  const calledType = module.type(called);
   const run = module.declare({ params: [I], results: [I] });
+  const interpret = module.declare({ params: [I, I], results: [I] });
+  const runTranslated = module.declare({ params: [I], results: [I] });
   const helpers: Helpers = {
     access: module.declare({ params: [I, L, I, I, L, I], results: [I] }),
     condition: module.declare({ params: [I, I], results: [I] }),
+    arrive: module.declare({ params: [I, I, I], results: [I] }),
     named: defineHelpers(module, { operate }),
   };
+  const engineHelpers: Record<(typeof ENGINE_HELPERS)[number], { readonly index: number; readonly code: CodeWriter }> =
+    {
+      fill: { index: module.declare({ params: [I, L, I], results: [I] }), code: fillFunction(importTranslator.fill) },
+      flagsHold: { index: module.declare({ params: [I, L, L, I, I], results: [I] }), code: flagsHoldFunction() },
+    };
+  for (const name of ENGINE_HELPERS) {
+    module.define(engineHelpers[name].index, engineHelpers[name].code);
+    module.tableSlot(engineHelpers[name].index);
+  }
+  for (const { index } of helpers.named.values()) module.tableSlot(index);
 
   const access = new CodeWriter(6);
   slowAccess(access, host);
@@ -263,13 +314,27 @@ export function generateInterpreter(): Uint8Array {
   const condition = new CodeWriter(2);
   emitCondition(condition, BASE, () => condition.localGet(1));
   module.define(helpers.condition, condition);
+  module.define(helpers.arrive, arriveFunction());
   for (const handler of dispatch.called) {
     const index = module.declare(called);
     module.define(index, calledFunction(helpers, handler));
     module.tableSlot(index);
   }
-  module.define(run, runFunction(dispatch, host, helpers, calledType));
+  const calledTable = { type: module.type(called), table: module.ownTable };
+  module.define(interpret, interpretFunction(dispatch, host, helpers, calledTable));
+  const plain = new CodeWriter(1);
+  plain.localGet(BASE);
+  plain.i32(Interpret.PLAIN);
+  plain.call(interpret);
+  module.define(run, plain);
+  const region = module.type({ params: [...REGION_PARAMETERS], results: [I] });
+  module.define(
+    runTranslated,
+    dispatcherFunction({ interpret, translate: importTranslator.translate, region, regions }),
+  );
   module.exportFunction("run", run);
+  module.exportFunction("runTranslated", runTranslated);
+  module.exportTable("helpers");
 
   const decodeBytes = new Uint8Array(dispatch.table.buffer);
   for (const { address, bytes } of [{ address: DECODE_TABLE, bytes: decodeBytes }, ...constantTables()]) {

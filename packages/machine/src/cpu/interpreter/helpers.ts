@@ -120,7 +120,7 @@ export function slowAccess(code: CodeWriter, host: HostFunctions): void {
 const CONDITION_COUNT = 7;
 
 /** Whether EQ, CS, MI, VS, HI, GE or GT (by number) holds, for one kind of flags whose operands are `a` and `b`. */
-function conditionOf(kind: number, condition: number, a: Expr, b: Expr): Expr {
+export function conditionOf(kind: number, condition: number, a: Expr, b: Expr): Expr {
   switch (kind) {
     case FlagKind.SUB: {
       const difference = sub(a, b);

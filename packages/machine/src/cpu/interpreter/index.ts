@@ -2,7 +2,7 @@
 import type { Engine, EngineHost } from "../engine.js";
 import { operate } from "../fp/operations.js";
 import { R } from "../state.js";
-import { Wasm, type WasmMemory, type WasmModule } from "../wasm/api.js";
+import { Wasm, type WasmMemory, type WasmModule, type WasmTable } from "../wasm/api.js";
 
 export { generateInterpreter } from "./generate.js";
 
@@ -18,6 +18,11 @@ function compiled(bytes: Uint8Array): WasmModule {
   return module;
 }
 
+export interface Interpreter extends Engine {
+  /** Functions that translated code calls (slots.ts). */
+  readonly helpers: WasmTable;
+}
+
 /**
  * Instantiates the interpreter over the machine's memory; this fills the first ENGINE_TABLES_SIZE bytes of it.
  * `module` are the bytes of `generateInterpreter`. One engine serves all PEs of the machine.
@@ -26,8 +31,10 @@ export function createInterpreter(options: {
   readonly memory: WasmMemory;
   readonly host: EngineHost;
   readonly module: Uint8Array;
-}): Engine {
-  const { memory, host, module } = options;
+  /** The functions of translated code; without it `runTranslated` never finds any. */
+  readonly regions?: WasmTable;
+}): Interpreter {
+  const { memory, host, module, regions = new Wasm.Table({ element: "anyfunc", initial: 0 }) } = options;
   // WebAssembly hands i32 over as signed numbers; addresses and instruction words are unsigned to the host.
   const access =
     (call: EngineHost["load"]): EngineHost["load"] =>
@@ -40,6 +47,8 @@ export function createInterpreter(options: {
     modify: access(host.modify),
     system: (base, insn) => host.system(base >>> 0, insn >>> 0),
     misaligned: (base, kind) => host.misaligned(base >>> 0, kind),
+    fill: (base, vaLo, vaHi, size, flags) => host.fill(base >>> 0, vaLo >>> 0, vaHi >>> 0, size, flags),
+    translate: (base) => host.translate(base >>> 0),
   };
   const words = new Int32Array(memory.buffer);
   /** `FpOperation` number `operation` on a PE: under its FPCR, adding to its FPSR. WebAssembly's i64 are signed here. */
@@ -51,6 +60,12 @@ export function createInterpreter(options: {
     words[at + R.FPSR * 2] |= flags;
     return result;
   };
-  const instance = new Wasm.Instance(compiled(module), { realmbox: { memory, ...imports, operate: operateOn } });
-  return { run: instance.exports.run as Engine["run"] };
+  const { exports } = new Wasm.Instance(compiled(module), {
+    realmbox: { memory, regions, ...imports, operate: operateOn },
+  });
+  return {
+    run: exports.run as Engine["run"],
+    runTranslated: exports.runTranslated as Engine["runTranslated"],
+    helpers: exports.helpers as WasmTable,
+  };
 }

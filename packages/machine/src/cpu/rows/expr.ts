@@ -146,7 +146,7 @@ const unary = (op: UnaryOp, arg: Expr, type: ExprType = arg.type): Expr => ({ op
 export const not = (a: Expr): Expr => xor(a, -1);
 export const neg = (a: Expr): Expr => sub(0, a);
 export const clz = (a: Expr): Expr => unary("clz", a);
-export const isZero = (a: Expr): Expr => unary("eqz", a, "i32");
+export const isZero = (a: Expr): Expr => (isConst(a) ? i32(a.value === 0n ? 1 : 0) : unary("eqz", a, "i32"));
 export const extend8 = (a: Expr): Expr => unary("extend8_s", a);
 export const extend16 = (a: Expr): Expr => unary("extend16_s", a);
 export const extend32 = (a: Expr): Expr => unary("extend32_s", a);

@@ -6,6 +6,13 @@ export interface WasmMemory {
   readonly buffer: ArrayBuffer;
 }
 
+/** A table of functions. */
+export interface WasmTable {
+  readonly length: number;
+  get(index: number): object | null;
+  set(index: number, value: object | null): void;
+}
+
 export type WasmModule = object;
 
 export interface WasmInstance {
@@ -18,6 +25,7 @@ interface WebAssemblyApi {
     initial: number;
     maximum?: number;
   }) => WasmMemory;
+  readonly Table: new (type: { element: "anyfunc"; initial: number; maximum?: number }) => WasmTable;
   readonly Module: new (bytes: Uint8Array) => WasmModule;
   readonly Instance: new (module: WasmModule, imports: Readonly<Record<string, object>>) => WasmInstance;
   validate(bytes: Uint8Array): boolean;

@@ -187,7 +187,7 @@ const SIMD_PREFIX = 0xfd;
 
 /** A growing byte buffer with the LEB128 forms of the binary format. */
 export class ByteWriter {
-  private buffer = new Uint8Array(1024);
+  protected buffer = new Uint8Array(1024);
   length = 0;
 
   private reserve(count: number): void {
@@ -256,6 +256,9 @@ export interface Label {
 export class CodeWriter extends ByteWriter {
   private depth = 0;
   private readonly localTypes: number[] = [];
+  /** Where an `if` or `br_if` is not expected to be taken. */
+  private unlikelyPlaces: number[] = [];
+  private prologue: Uint8Array | undefined;
 
   private readonly paramCount: number;
 
@@ -269,9 +272,46 @@ export class CodeWriter extends ByteWriter {
     return this.paramCount + this.localTypes.push(ValueType[type]) - 1;
   }
 
+  /** A place to come back to with `rewind`. */
+  mark(): { readonly length: number; readonly depth: number } {
+    return { length: this.length, depth: this.depth };
+  }
+
+  /** Forgets what was emitted since the mark. Locals declared since then stay. */
+  rewind({ length, depth }: { readonly length: number; readonly depth: number }): void {
+    this.length = length;
+    this.depth = depth;
+    this.unlikelyPlaces = this.unlikelyPlaces.filter((place) => place < length);
+  }
+
+  /** Code before all that was emitted, of a writer that shares this one's locals. */
+  begin(prologue: CodeWriter): void {
+    this.prologue = prologue.result();
+  }
+
+  /** The `if` or `br_if` that comes next is seldom taken. */
+  unlikely(): void {
+    this.unlikelyPlaces.push(this.length);
+  }
+
+  /** Offsets within `body()` of the branches that are seldom taken. */
+  unlikelyOffsets(): number[] {
+    const before = this.declarations().length + (this.prologue?.length ?? 0);
+    return this.unlikelyPlaces.map((place) => place + before);
+  }
+
   /** The body as the code section wants it: local declarations (runs of one type), code, end. */
   body(): Uint8Array {
     invariant(this.depth === 0, "all blocks are closed");
+    const out = new ByteWriter();
+    out.bytes(this.declarations());
+    if (this.prologue) out.bytes(this.prologue);
+    out.bytes(this.result());
+    out.u8(END);
+    return out.result();
+  }
+
+  private declarations(): Uint8Array {
     const out = new ByteWriter();
     const runs: { type: number; count: number }[] = [];
     for (const type of this.localTypes) {
@@ -284,8 +324,6 @@ export class CodeWriter extends ByteWriter {
       out.u32(count);
       out.u8(type);
     }
-    out.bytes(this.result());
-    out.u8(END);
     return out.result();
   }
 
@@ -391,9 +429,9 @@ export class CodeWriter extends ByteWriter {
     this.u32(functionIndex);
   }
 
-  callIndirect(typeIndex: number): void {
+  callIndirect(typeIndex: number, table = 0): void {
     this.u8(CALL_INDIRECT);
     this.u32(typeIndex);
-    this.u8(0);
+    this.u32(table);
   }
 }

@@ -6,9 +6,13 @@ import { invariant } from "@realmbox/abi";
 import { ByteWriter, type CodeWriter, ValueType, type ValueTypeName } from "./code.js";
 
 const EXTERNAL_FUNCTION = 0;
+const EXTERNAL_TABLE = 1;
 const EXTERNAL_MEMORY = 2;
 const FUNCTION_TYPE = 0x60;
 const FUNCREF = 0x70;
+
+/** Custom section of the branch hinting proposal. */
+const BRANCH_HINTS = "metadata.code.branch_hint";
 
 const SECTION = { type: 1, import: 2, function: 3, table: 4, export: 7, element: 9, code: 10, data: 11 } as const;
 
@@ -20,8 +24,14 @@ export interface Signature {
 export class ModuleWriter {
   private readonly types: string[] = [];
   private readonly imports: { readonly module: string; readonly name: string; readonly type: number }[] = [];
-  private readonly functions: { readonly type: number; body: Uint8Array | undefined }[] = [];
+  private readonly functions: {
+    readonly type: number;
+    body: Uint8Array | undefined;
+    unlikely: readonly number[];
+  }[] = [];
   private readonly exports: { readonly name: string; readonly index: number }[] = [];
+  private readonly tables: { readonly module: string; readonly name: string; readonly min: number }[] = [];
+  private tableExport: string | undefined;
   private readonly tableElements: number[] = [];
   private readonly data: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
   private memory: { readonly module: string; readonly name: string; readonly minPages: number } | undefined;
@@ -42,15 +52,31 @@ export class ModuleWriter {
     return this.imports.push({ module, name, type: this.type(signature) }) - 1;
   }
 
+  /** Imports a table of functions with at least `min` entries; its index. Before the module's own table is used. */
+  importTable(module: string, name: string, min: number): number {
+    invariant(this.tableElements.length === 0, "imported tables precede the module's own", name);
+    return this.tables.push({ module, name, min }) - 1;
+  }
+
+  /** Index of the module's own table. */
+  get ownTable(): number {
+    return this.tables.length;
+  }
+
+  exportTable(name: string): void {
+    this.tableExport = name;
+  }
+
   /** Reserves a function's index; `define` gives its body. */
   declare(signature: Signature): number {
-    return this.imports.length + this.functions.push({ type: this.type(signature), body: undefined }) - 1;
+    return this.imports.length + this.functions.push({ type: this.type(signature), body: undefined, unlikely: [] }) - 1;
   }
 
   define(index: number, code: CodeWriter): void {
     const entry = this.functions[index - this.imports.length];
     invariant(entry !== undefined && entry.body === undefined, "function is declared and has no body", index);
     entry.body = code.body().slice();
+    entry.unlikely = code.unlikelyOffsets();
   }
 
   exportFunction(name: string, index: number): void {
@@ -89,13 +115,21 @@ export class ModuleWriter {
         }
       }
     });
-    section("import", this.imports.length + (this.memory ? 1 : 0), (body) => {
+    section("import", this.imports.length + this.tables.length + (this.memory ? 1 : 0), (body) => {
       if (this.memory) {
         body.text(this.memory.module);
         body.text(this.memory.name);
         body.u8(EXTERNAL_MEMORY);
         body.u8(0);
         body.u32(this.memory.minPages);
+      }
+      for (const { module, name, min } of this.tables) {
+        body.text(module);
+        body.text(name);
+        body.u8(EXTERNAL_TABLE);
+        body.u8(FUNCREF);
+        body.u8(0);
+        body.u32(min);
       }
       for (const { module, name, type } of this.imports) {
         body.text(module);
@@ -113,7 +147,12 @@ export class ModuleWriter {
       body.u32(this.tableElements.length);
       body.u32(this.tableElements.length);
     });
-    section("export", this.exports.length, (body) => {
+    section("export", this.exports.length + (this.tableExport === undefined ? 0 : 1), (body) => {
+      if (this.tableExport !== undefined) {
+        body.text(this.tableExport);
+        body.u8(EXTERNAL_TABLE);
+        body.u32(this.ownTable);
+      }
       for (const { name, index } of this.exports) {
         body.text(name);
         body.u8(EXTERNAL_FUNCTION);
@@ -121,13 +160,36 @@ export class ModuleWriter {
       }
     });
     section("element", this.tableElements.length > 0 ? 1 : 0, (body) => {
-      body.u32(0);
+      // Active, of a table by its index, function indices.
+      body.u32(2);
+      body.u32(this.ownTable);
       body.u8(0x41);
       body.s32(0);
       body.u8(0x0b);
+      body.u8(0);
       body.u32(this.tableElements.length);
       for (const index of this.tableElements) body.u32(index);
     });
+    const hinted = this.functions.flatMap(({ unlikely }, i) =>
+      unlikely.length > 0 ? [{ index: i + this.imports.length, unlikely }] : [],
+    );
+    if (hinted.length > 0) {
+      const body = new ByteWriter();
+      body.text(BRANCH_HINTS);
+      body.u32(hinted.length);
+      for (const { index, unlikely } of hinted) {
+        body.u32(index);
+        body.u32(unlikely.length);
+        for (const offset of unlikely) {
+          body.u32(offset);
+          body.u8(1);
+          body.u8(0);
+        }
+      }
+      out.u8(0);
+      out.u32(body.length);
+      out.bytes(body.result());
+    }
     section("code", this.functions.length, (body) => {
       for (const [i, { body: code }] of this.functions.entries()) {
         invariant(code !== undefined, "every declared function has a body", i + this.imports.length);

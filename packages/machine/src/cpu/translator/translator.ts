@@ -1,0 +1,288 @@
+/**
+ * The translator: makes regions where the engine says that code is hot, and keeps them until the guest writes to their pages.
+ *
+ * A page that has translated code has no entries in the write arrays of any software TLB, so every write to it comes to
+ * the machine, which says so here (`codeWritten`) before it writes.
+ */
+import { invariant } from "@realmbox/abi";
+import {
+  JUMP_CACHE,
+  JUMP_CACHE_ENTRIES,
+  REACH_COUNT_ENTRIES,
+  REACH_COUNTS,
+  REACH_THRESHOLD,
+  REGION_ENTRIES,
+  TLB_ENTRIES,
+  TRANSLATED_COUNT,
+} from "../engine.js";
+import { REGION_PARAMETERS } from "../interpreter/dispatcher.js";
+import { HELPER_SLOTS } from "../interpreter/slots.js";
+import { R } from "../state.js";
+import { Wasm, type WasmMemory, type WasmTable } from "../wasm/api.js";
+import { ModuleWriter } from "../wasm/module.js";
+import { emitRegion } from "./emit.js";
+import { JumpCache } from "./jump-cache.js";
+import { modeOf } from "./mode.js";
+import { findRegion, PAGE, type Region } from "./region.js";
+
+/** Limits of what is kept: reaching one drops everything. */
+export interface TranslatorLimits {
+  readonly regions: number;
+  /** Bytes of WebAssembly. */
+  readonly codeBytes: number;
+}
+
+export const DEFAULT_LIMITS: TranslatorLimits = { regions: 16_384, codeBytes: 64 << 20 };
+
+/** Guest instructions of one region. */
+const REGION_LIMIT = 400;
+/** Times that a page's code was written over, after which less and less of it is translated. */
+const RESTLESS = 8;
+
+export interface TranslatorCounters {
+  /** Regions made, and those that exist now. */
+  translations: number;
+  regions: number;
+  /** Guest instructions in translations, and bytes of WebAssembly now. */
+  instructions: number;
+  codeBytes: number;
+  /** Regions dropped because the guest wrote to their pages. */
+  invalidations: number;
+  /** Times that everything was dropped because a limit was reached. */
+  evictions: number;
+  fills: number;
+  /** Seconds spent in finding and emitting, and in compiling, as far as the clock given tells. */
+  emitSeconds: number;
+  compileSeconds: number;
+}
+
+/** The machine as the translator needs it. */
+export interface TranslatorHost {
+  /** A page, by its host address, has translated code from now on: no TLB entry may allow writes to it. */
+  protectPage(host: number): void;
+  /** It has none any more. */
+  releasePage(host: number): void;
+  /** Monotonic seconds, for counters only. */
+  now?(): number;
+}
+
+interface Translation {
+  readonly slot: number;
+  readonly mode: number;
+  readonly region: Region;
+  /** Host address of each entry, by its number. */
+  readonly entryHosts: readonly number[];
+  readonly codeBytes: number;
+}
+
+const key = (host: number, mode: number): number => host * 256 + mode;
+
+export class Translator {
+  readonly counters: TranslatorCounters = {
+    translations: 0,
+    regions: 0,
+    instructions: 0,
+    codeBytes: 0,
+    invalidations: 0,
+    evictions: 0,
+    fills: 0,
+    emitSeconds: 0,
+    compileSeconds: 0,
+  };
+  readonly regions: WasmTable;
+  /** Set once, when the interpreter exists. */
+  helpers: WasmTable | undefined;
+
+  private readonly memory: WasmMemory;
+  private readonly words: Int32Array;
+  private readonly counts: Uint16Array;
+  private readonly host: TranslatorHost;
+  private readonly limits: TranslatorLimits;
+  private readonly slots: (Translation | undefined)[] = [];
+  private readonly free: number[] = [];
+  /** Translation and entry number by host address and mode. */
+  private readonly entries = new Map<number, { readonly translation: Translation; readonly entry: number }>();
+  /** By host page. */
+  private readonly byPage = new Map<number, Set<Translation>>();
+  private readonly writtenOver = new Map<number, number>();
+
+  constructor(options: {
+    readonly memory: WasmMemory;
+    readonly host: TranslatorHost;
+    readonly threshold: number;
+    readonly limits?: TranslatorLimits;
+  }) {
+    const { memory, host, threshold, limits = DEFAULT_LIMITS } = options;
+    this.memory = memory;
+    this.words = new Int32Array(memory.buffer);
+    this.counts = new Uint16Array(memory.buffer, REACH_COUNTS, REACH_COUNT_ENTRIES);
+    this.host = host;
+    this.limits = limits;
+    this.regions = new Wasm.Table({ element: "anyfunc", initial: limits.regions });
+    this.words[REACH_THRESHOLD / 4] = Math.min(threshold, 0xfff0);
+  }
+
+  /** Instructions that translated code has executed. */
+  get translatedInstructions(): number {
+    return this.wide(TRANSLATED_COUNT);
+  }
+
+  /** How often a region was entered from outside. */
+  get regionEntries(): number {
+    return this.wide(REGION_ENTRIES);
+  }
+
+  private wide(at: number): number {
+    return (this.words[at / 4]! >>> 0) + this.words[at / 4 + 1]! * 2 ** 32;
+  }
+
+  /** The place at PC of the PE whose state is at `base` is hot: whether there is translated code for it afterwards. */
+  translate(base: number): boolean {
+    const { words } = this;
+    const at = base / 4;
+    const lo = words[at + R.PC * 2]!;
+    const hi = words[at + R.PC * 2 + 1]!;
+    const fetch = words[at + R.TLB_FETCH * 2]! >>> 0;
+    /** Host address of the page at an offset from PC's. */
+    const hostOf = (offset: number): number => {
+      const start = ((lo & -PAGE) >>> 0) + offset;
+      const pageLo = start | 0;
+      const pageHi = (hi + Math.floor(start / 2 ** 32)) | 0;
+      const entry = (fetch >>> 2) + ((pageLo >>> 12) & (TLB_ENTRIES - 1)) * 4;
+      if (words[entry] !== pageLo || words[entry + 1] !== pageHi) return 0;
+      return (words[entry + 2]! + pageLo) >>> 0;
+    };
+    const page = hostOf(0);
+    if (page === 0) return false;
+    const mode = modeOf(words, at);
+    const host = page + (lo & (PAGE - 1));
+    const known = this.entries.get(key(host, mode));
+    if (known) {
+      this.remember(known.translation, known.entry);
+      return true;
+    }
+    const written = this.writtenOver.get(page) ?? 0;
+    if (written > RESTLESS && (written & (written - 1)) !== 0) {
+      this.writtenOver.set(page, written + 1);
+      return false;
+    }
+    const began = this.host.now?.() ?? 0;
+    const region = findRegion({
+      roots: [lo & (PAGE - 1)],
+      hostOf,
+      words,
+      limit: REGION_LIMIT,
+      callees: false,
+    });
+    if (!region) return false;
+    this.add(region, mode, began);
+    return true;
+  }
+
+  private add(region: Region, mode: number, began: number): void {
+    const { counters, limits, host } = this;
+    if (counters.regions >= limits.regions || counters.codeBytes >= limits.codeBytes) {
+      counters.evictions++;
+      this.dropAll();
+    }
+    const slot = this.free.pop() ?? this.slots.length;
+    const bytes = regionModule(region, mode, slot);
+    const emitted = host.now?.() ?? 0;
+    invariant(this.helpers !== undefined, "the interpreter exists before translated code");
+    const { exports } = new Wasm.Instance(new Wasm.Module(bytes), {
+      realmbox: { memory: this.memory, helpers: this.helpers },
+    });
+    counters.emitSeconds += emitted - began;
+    counters.compileSeconds += (host.now?.() ?? 0) - emitted;
+    this.regions.set(slot, exports.region as object);
+    const entryHosts = region.entries.map((block) => {
+      const { start } = region.blocks[block]!;
+      return region.pages.get(start & -PAGE)! + (start & (PAGE - 1));
+    });
+    const translation: Translation = { slot, mode, region, entryHosts, codeBytes: bytes.length };
+    this.slots[slot] = translation;
+    counters.translations++;
+    counters.regions++;
+    counters.instructions += region.instructionCount;
+    counters.codeBytes += bytes.length;
+    for (const page of region.pages.values()) {
+      let translations = this.byPage.get(page);
+      if (!translations) {
+        this.byPage.set(page, (translations = new Set()));
+        host.protectPage(page);
+      }
+      translations.add(translation);
+    }
+    for (const [entry, at] of entryHosts.entries()) {
+      // The first entry is the root: it is this region's from now on. Others may be another's already.
+      if (entry > 0 && this.entries.has(key(at, mode))) continue;
+      this.entries.set(key(at, mode), { translation, entry });
+      this.remember(translation, entry);
+    }
+  }
+
+  /** Puts an entry into the jump cache. */
+  private remember({ slot, mode, region, entryHosts }: Translation, entry: number): void {
+    const { words } = this;
+    const host = entryHosts[entry]!;
+    const at = JumpCache.addressOf(host) / 4;
+    words[at + JumpCache.HOST / 4] = host;
+    words[at + JumpCache.SLOT / 4] = slot;
+    words[at + JumpCache.ENTRY / 4] = entry;
+    words[at + JumpCache.PLACE / 4] = region.blocks[region.entries[entry]!]!.start;
+    words[at + JumpCache.MODE / 4] = mode;
+  }
+
+  /** Something is about to write to a page that has translated code, or has written: the code is gone. */
+  codeWritten(page: number): void {
+    const translations = this.byPage.get(page);
+    if (!translations) return;
+    this.writtenOver.set(page, (this.writtenOver.get(page) ?? 0) + 1);
+    for (const translation of translations) {
+      this.counters.invalidations++;
+      this.drop(translation);
+    }
+  }
+
+  /** Forgets all code. */
+  dropAll(): void {
+    for (const translation of this.slots) if (translation) this.drop(translation);
+    this.words.fill(0, JUMP_CACHE / 4, (JUMP_CACHE + JUMP_CACHE_ENTRIES * JumpCache.ENTRY_SIZE) / 4);
+    this.writtenOver.clear();
+    this.counts.fill(0);
+  }
+
+  private drop(translation: Translation): void {
+    const { slot, mode, region, entryHosts, codeBytes } = translation;
+    const { words, counters } = this;
+    for (const host of entryHosts) {
+      if (this.entries.get(key(host, mode))?.translation === translation) this.entries.delete(key(host, mode));
+      const at = JumpCache.addressOf(host) / 4;
+      if (words[at + JumpCache.HOST / 4] === (host | 0) && words[at + JumpCache.SLOT / 4] === slot)
+        words[at + JumpCache.HOST / 4] = 0;
+    }
+    for (const page of region.pages.values()) {
+      const translations = this.byPage.get(page)!;
+      translations.delete(translation);
+      if (translations.size > 0) continue;
+      this.byPage.delete(page);
+      this.host.releasePage(page);
+    }
+    this.regions.set(slot, null);
+    this.slots[slot] = undefined;
+    this.free.push(slot);
+    counters.regions--;
+    counters.codeBytes -= codeBytes;
+  }
+}
+
+/** A module with the region's function as its only one. */
+function regionModule(region: Region, mode: number, slot: number): Uint8Array {
+  const module = new ModuleWriter();
+  module.importMemory("realmbox", "memory", 1);
+  module.importTable("realmbox", "helpers", HELPER_SLOTS);
+  const index = module.declare({ params: [...REGION_PARAMETERS], results: ["i32"] });
+  module.define(index, emitRegion({ module, region, mode, slot }));
+  module.exportFunction("region", index);
+  return module.build();
+}
