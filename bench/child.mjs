@@ -24,7 +24,10 @@ function watch(/** @type {readonly string[]} */ marks, /** @type {() => Record<s
         return false;
       }
       const isMark = shown.length < marks.length && line.includes(marks[shown.length]);
-      if (isMark) shown.push({ line: line.trim(), ms: performance.now(), counters: counters() });
+      if (isMark) {
+        const { user, system } = process.cpuUsage();
+        shown.push({ line: line.trim(), ms: performance.now(), cpuMs: (user + system) / 1000, counters: counters() });
+      }
       line = "";
       return isMark && shown.length === marks.length;
     },
@@ -58,6 +61,7 @@ function guest() {
       kernel: read(request.kernel),
       ...(request.initrd === undefined ? {} : { initrd: read(request.initrd) }),
       params: request.params,
+      nodefaults: request.nodefaults ?? false,
       realm: request.realm,
       memory: BigInt(request.memoryMiB) << 20n,
     },
@@ -104,7 +108,7 @@ function lifeCycle() {
   if (!created.ok) throw new Error(created.error.message);
   const closed = created.value.close();
   if (!closed.ok) throw new Error(closed.error.message);
-  return { ms: performance.now() - from, rmi: { ...box.host.counters.rmiCalls } };
+  return { ms: performance.now() - from, rmiCalls: box.host.counters.rmiCalls };
 }
 
 const kinds = { guest, fvp, lifeCycle };

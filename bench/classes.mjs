@@ -4,7 +4,7 @@
  */
 import { imageFile } from "./paths.mjs";
 import { runQemu } from "./qemu.mjs";
-import { runRealmbox } from "./realmbox.mjs";
+import { runRealmbox, secondsBetween } from "./realmbox.mjs";
 import { figure, geometricMean, median, spread, table } from "./statistics.mjs";
 
 /** Rows of the table; `must` and `aim` are ratios: QEMU's time to realmbox's. A row of several classes is their geometric mean. */
@@ -46,7 +46,7 @@ const sumOf = (line) => line.split(" ").at(-1);
 /**
  * @param {import("./run.mjs").Options} options
  */
-export async function classes({ rounds, only, qemu, realm, scale, library, jit, progress }) {
+export async function classes({ rounds, only, qemu, realm, scale, library, jit, cpu, progress }) {
   const measured = new Map();
   for (const name of CLASS_NAMES) {
     if (only && !only.includes(name)) continue;
@@ -77,12 +77,12 @@ export async function classes({ rounds, only, qemu, realm, scale, library, jit, 
     let instructions = 0;
     for (let round = 0; round < rounds; round++) {
       const shown = await runRealmbox({ ...request, realm, library, jit });
-      ours.push((shown[1].ms - shown[0].ms) / 1000);
+      ours.push(secondsBetween(shown[0], shown[1], { cpu }));
       instructions = shown[1].counters.instructions - shown[0].counters.instructions;
       sums.add(sumOf(shown[1].line));
       if (!qemu) continue;
       const marks = await runQemu(request);
-      theirs.push((marks[1].ms - marks[0].ms) / 1000);
+      theirs.push(secondsBetween(marks[0], marks[1], { cpu }));
       sums.add(sumOf(marks[1].line));
     }
     if (sums.size > 1) throw new Error(`${name}: the checksums differ: ${[...sums].join(", ")}`);

@@ -1,5 +1,6 @@
 /** Measuring a guest on qemu-system-aarch64 with TCG: one virtual CPU, Debian's QEMU as it is installed. */
 import { spawn, spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 
 const PROGRAM = "qemu-system-aarch64";
@@ -10,9 +11,21 @@ export function qemuVersion() {
   return error ? undefined : stdout.split("\n")[0].replace(/^QEMU emulator version /, "QEMU ");
 }
 
+/** Milliseconds that all threads of a process have run (Linux, proc(5)); NaN elsewhere. */
+function cpuMs(/** @type {number | undefined} */ pid) {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    const ran = (/** @type {string} */ thread) =>
+      Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
+    return threads.reduce((sum, thread) => sum + ran(thread), 0) / 1e6;
+  } catch {
+    return Number.NaN;
+  }
+}
+
 /**
  * @param {{ kernel: string, initrd?: string, params: string, memoryMiB: number, marks: readonly string[], cpu?: string }} request
- * @returns {Promise<{ line: string, ms: number }[]>} each mark's line, and milliseconds from the start of the process to it
+ * @returns {Promise<{ line: string, ms: number, cpuMs: number }[]>} each mark's line, and milliseconds from the start of the process to it
  */
 export async function runQemu({ kernel, initrd, params, memoryMiB, marks, cpu = "cortex-a57" }) {
   const started = performance.now();
@@ -37,7 +50,7 @@ export async function runQemu({ kernel, initrd, params, memoryMiB, marks, cpu = 
         const line = text.slice(0, at).trim();
         text = text.slice(at + 1);
         if (!line.includes(marks[shown.length])) continue;
-        shown.push({ line, ms });
+        shown.push({ line, ms, cpuMs: cpuMs(qemu.pid) });
         if (shown.length === marks.length) return shown;
       }
     }

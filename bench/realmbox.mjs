@@ -11,6 +11,7 @@ import { CHILD } from "./paths.mjs";
  * @property {string} kernel a file
  * @property {string} [initrd] a file
  * @property {string} params kernel parameters; of a program for the board `fvp`, what it finds in place of a device tree
+ * @property {boolean} [nodefaults] `params` are all, without kvmtool's own
  * @property {boolean} realm
  * @property {number} memoryMiB
  * @property {readonly string[]} marks texts of console lines, in the order in which they come; the last ends the run
@@ -18,7 +19,8 @@ import { CHILD } from "./paths.mjs";
  *
  * @typedef {object} Mark
  * @property {string} line
- * @property {number} ms
+ * @property {number} ms elapsed
+ * @property {number} cpuMs the processor's time, of all threads
  * @property {Record<string, number>} counters instructions retired and the Host's counters
  */
 
@@ -41,8 +43,14 @@ export async function runRealmbox({ kind = "guest", ...request }) {
 }
 
 /**
+ * Seconds from one mark to another: elapsed, or with `cpu` of the processor, which other load disturbs less.
+ * @param {{ ms: number, cpuMs: number }} from @param {{ ms: number, cpuMs: number }} to @param {{ cpu: boolean }} how
+ */
+export const secondsBetween = (from, to, { cpu }) => (cpu ? to.cpuMs - from.cpuMs : to.ms - from.ms) / 1000;
+
+/**
  * Creates a realm with `contentMiB` of data to be measured beside its kernel, activates and destroys it.
  * @param {{ library: string, kernel: string, memoryMiB: number, contentMiB: number, jit: Jit }} request
- * @returns {Promise<{ ms: number, rmi: Record<string, number> }>}
+ * @returns {Promise<{ ms: number, rmiCalls: number }>}
  */
 export const runLifeCycle = (request) => child({ kind: "lifeCycle", ...request });

@@ -3,7 +3,7 @@
  * entries from a realm under the native Host (guests/apps/bench/realm.c), the life of a realm through the library.
  */
 import { fvpImageFile, imageFile } from "./paths.mjs";
-import { runLifeCycle, runRealmbox } from "./realmbox.mjs";
+import { runLifeCycle, runRealmbox, secondsBetween } from "./realmbox.mjs";
 import { figure, median, spread, table } from "./statistics.mjs";
 
 const MICROSECONDS = { unit: "µs", better: "less" };
@@ -64,7 +64,7 @@ const MEMORY_MIB = 128;
 
 /** Microseconds of one call by the program at NS-EL2. */
 function el2(/** @type {string} */ name, /** @type {number} */ base) {
-  return async ({ library, jit, scale }) => {
+  return async ({ library, jit, scale, cpu }) => {
     const n = Math.max(1, Math.round(base * scale));
     const [from, to] = await runRealmbox({
       kind: "fvp",
@@ -76,13 +76,13 @@ function el2(/** @type {string} */ name, /** @type {number} */ base) {
       memoryMiB: 0,
       marks: [`begin ${name}`, `end ${name}`],
     });
-    return ((to.ms - from.ms) * 1000) / n;
+    return (secondsBetween(from, to, { cpu }) * 1e6) / n;
   };
 }
 
 /** Microseconds of one call by a realm, or a normal VM. */
 function realm(/** @type {string} */ name, /** @type {number} */ base, isRealm = true) {
-  return async ({ library, jit, scale }) => {
+  return async ({ library, jit, scale, cpu }) => {
     const n = Math.max(1, Math.round(base * scale));
     const [from, to] = await runRealmbox({
       library,
@@ -93,7 +93,7 @@ function realm(/** @type {string} */ name, /** @type {number} */ base, isRealm =
       memoryMiB: MEMORY_MIB,
       marks: [`bench: begin ${name}`, `bench: end ${name}`],
     });
-    return ((to.ms - from.ms) * 1000) / n;
+    return (secondsBetween(from, to, { cpu }) * 1e6) / n;
   };
 }
 

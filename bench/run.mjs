@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { BOOT_NAMES, boot, bootText } from "./boot.mjs";
 import { CLASS_NAMES, classes, classesText } from "./classes.mjs";
 import { libraryFile } from "./paths.mjs";
+import { PROGRAM_NAMES, programs, programsRow, programsText } from "./programs.mjs";
 import { qemuVersion } from "./qemu.mjs";
 import { PATH_NAMES, rmmPaths, rmmPathsText } from "./rmm-paths.mjs";
 import { START_NAMES, start, startText } from "./start.mjs";
@@ -19,6 +20,7 @@ const TABLES = {
     title: "Bare-metal programs, MMU on, pages of 4 KiB",
     names: CLASS_NAMES,
   },
+  programs: { run: programs, text: programsText, title: "Real programs in a Linux guest", names: PROGRAM_NAMES },
   rmm: { run: rmmPaths, text: rmmPathsText, title: "RMM paths", names: PATH_NAMES },
   boot: { run: boot, text: bootText, title: "Linux: process start to the first line of user space", names: BOOT_NAMES },
   start: { run: start, text: startText, title: "Process start", names: START_NAMES },
@@ -36,6 +38,7 @@ ${Object.entries(TABLES)
   .join("")}  --no-qemu       measure realmbox alone
   --realm         run the bare-metal programs as a realm
   --jit MODE      off, on, or the number of runs after which code is translated
+  --cpu           compare the processor's time, not the elapsed one: for a machine with other load
   --scale X       X times the work, for a quick look; checksums are then only compared, not known
   --dist          measure the output of 'tsc -b' instead of the bundle
 `;
@@ -47,6 +50,7 @@ ${Object.entries(TABLES)
  * @property {boolean} qemu whether there is a peer to measure
  * @property {boolean} realm
  * @property {number} scale
+ * @property {boolean} cpu compare the processor's time
  * @property {string} library
  * @property {"on" | "off" | number | undefined} jit
  * @property {(what: string) => void} progress
@@ -65,6 +69,7 @@ export async function bench(args) {
         only: { type: "string" },
         "no-qemu": { type: "boolean", default: false },
         realm: { type: "boolean", default: false },
+        cpu: { type: "boolean", default: false },
         jit: { type: "string" },
         scale: { type: "string", default: "1" },
         dist: { type: "boolean", default: false },
@@ -113,6 +118,7 @@ export async function bench(args) {
     qemu: version !== undefined && !values["no-qemu"],
     realm: values.realm,
     scale,
+    cpu: values.cpu,
     library: libraryFile({ dist: values.dist }),
     jit: /** @type {Options["jit"]} */ (jit === undefined || jit === "on" || jit === "off" ? jit : Number(jit)),
     progress: (/** @type {string} */ what) => process.stderr.isTTY && process.stderr.write(`\r\x1b[K${what}`),
@@ -124,6 +130,9 @@ export async function bench(args) {
     options.progress("");
     say(`${title}\n\n${text(results[name])}\n`);
   }
+  // The real programs are a row of the classes, too.
+  if (results.classes !== undefined && results.programs?.ratio !== undefined)
+    results.classes.push(programsRow(results.programs));
   if (values.json) console.log(JSON.stringify({ schemaVersion: 2, machine, rounds, ...results }, null, 2));
   return 0;
 }

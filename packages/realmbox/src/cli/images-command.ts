@@ -202,7 +202,10 @@ export function imagesCommand(
   images
     .command("fetch")
     .description("fetch Debian's kernel and busybox and make an image of them, in the cache")
-    .argument("<distribution>", "debian")
+    .argument(
+      "<distribution>",
+      "debian; or bench: Debian's programs that 'realmbox bench' runs, for the kernel of 'debian'",
+    )
     .option("--suite <name>", "sid, forky: kernels with realm support; trixie: normal VM only", DEFAULT_SUITE)
     .addOption(
       new Option("--kernel-flavour <name>", "which of Debian's arm64 kernels")

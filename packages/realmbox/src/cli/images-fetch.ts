@@ -10,6 +10,7 @@ import { fetchDebian } from "../images/fetch-debian.js";
 import { mirrorSource } from "../images/mirror.js";
 import { silent } from "../images/progress.js";
 import { ImageStore, isImageName } from "../images/store.js";
+import { benchFetchCommand } from "./bench-fetch.js";
 import { aboutRealm, builtInImages } from "./images.js";
 import { printJson, terminalProgress } from "./output.js";
 import { writeAll } from "./run.js";
@@ -29,6 +30,7 @@ export interface FetchFlags {
 
 /** `realmbox images fetch debian` */
 export async function fetchCommand(distribution: string, flags: FetchFlags): Promise<number> {
+  if (distribution === "bench") return benchFetchCommand(flags);
   if (distribution !== "debian") {
     throw new UsageError(`'${distribution}' cannot be fetched`, "realmbox images fetch debian");
   }

@@ -11,14 +11,34 @@ import { unpackStream } from "./unpack.js";
 /** What a package may unpack to. */
 const UNPACKED_MAX = 2 ** 31;
 
+/** A path of a package: a regular file, or a symbolic link, whose target is as the package has it. */
+export type DebEntry =
+  | { readonly kind: "file"; readonly mode: number; readonly bytes: Uint8Array }
+  | { readonly kind: "link"; readonly target: string };
+
+interface Selection {
+  /** How messages call the package. */
+  readonly what: string;
+  readonly wanted: (path: string) => boolean;
+}
+
+/** The regular files of a package for which `wanted` holds, as `readDebTree` has them. */
+export async function readDeb(file: Uint8Array, selection: Selection): Promise<ReadonlyMap<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for (const [path, entry] of await readDebTree(file, selection)) {
+    if (entry.kind === "file") files.set(path, entry.bytes);
+  }
+  return files;
+}
+
 /**
- * The regular files of a package for which `wanted` holds, by path without a leading `./` or `/`. Paths with `..` and
- * everything that is no regular file are left out.
+ * The regular files and symbolic links of a package for which `wanted` holds, by path without a leading `./` or `/`. Paths with
+ * `..` and everything else are left out.
  */
-export async function readDeb(
+export async function readDebTree(
   file: Uint8Array,
-  { what, wanted }: { readonly what: string; readonly wanted: (path: string) => boolean },
-): Promise<ReadonlyMap<string, Uint8Array>> {
+  { what, wanted }: Selection,
+): Promise<ReadonlyMap<string, DebEntry>> {
   const members = readAr(file);
   const version = members[0];
   if (version?.name !== "debian-binary" || !latin1(version.bytes).startsWith("2.")) {
@@ -27,27 +47,32 @@ export async function readDeb(
   const data = members.find(({ name }) => name.startsWith("data.tar"));
   if (data === undefined) throw bad(what, "it holds no files");
 
-  const files = new Map<string, Uint8Array>();
+  const entries = new Map<string, DebEntry>();
   const archive = extract();
   const feeding = feed(archive, unpackStream(data.bytes, { what: `the package ${what}`, sizeMax: UNPACKED_MAX }));
   // The reader below reports what goes wrong here, too.
   feeding.catch((error) => archive.destroy(error));
   try {
     for await (const entry of archive) {
-      const { name, type } = entry.header;
+      const { name, type, mode = 0o644, linkname } = entry.header;
       const path = normalised(name);
       if (type === "file" && path !== undefined && wanted(path)) {
         const chunks: Uint8Array[] = [];
         for await (const chunk of entry) chunks.push(chunk as Uint8Array);
-        files.set(path, new Uint8Array(Buffer.concat(chunks)));
-      } else entry.resume();
+        entries.set(path, { kind: "file", mode: mode & 0o777, bytes: new Uint8Array(Buffer.concat(chunks)) });
+        continue;
+      }
+      if (type === "symlink" && path !== undefined && linkname && wanted(path)) {
+        entries.set(path, { kind: "link", target: linkname });
+      }
+      entry.resume();
     }
     await feeding;
   } catch (error) {
     if (error instanceof ImagesError) throw error;
     throw bad(what, error instanceof Error ? error.message : String(error));
   }
-  return files;
+  return entries;
 }
 
 async function feed(archive: ReturnType<typeof extract>, chunks: AsyncIterable<Uint8Array>): Promise<void> {
