@@ -497,7 +497,12 @@ export abstract class InterpreterContext implements Context {
   /** Each access loads them. */
   tlbChanged(): void {}
 
-  protected loadState(name: "PC" | "BUDGET"): Expr {
+  protected storeState(name: "PC" | "BUDGET" | "BUDGET_HELD", value: Expr): void {
+    if (name === "PC") this.store("i64_store", this.state(), value, offsetOf(name), 3);
+    else this.store("i32_store", this.state(), value, offsetOf(name), 2);
+  }
+
+  protected loadState(name: "PC" | "BUDGET" | "BUDGET_HELD"): Expr {
     return name === "PC"
       ? this.load("i64_load", "i64", this.state(), offsetOf(name), 3)
       : this.load("i32_load", "i32", this.state(), offsetOf(name), 2);

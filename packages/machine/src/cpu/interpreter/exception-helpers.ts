@@ -101,12 +101,19 @@ const isUnknown = (s: HelperBody, record: Expr): Expr => isZero(s.loadAt(record,
 /** The level of a record becomes the current one: its translation context, and what is checked there. */
 function install(s: HelperBody, record: Expr): void {
   const { code } = s;
-  for (let offset = 0; offset < LEVEL_BYTES; offset += 16) {
-    emit(code, s.at(0, "i32").value);
+  const base = s.at(0, "i32").value;
+  const now = offsetOf("TLB_READ");
+  let offset = 0;
+  for (; offset + 16 <= LEVEL_BYTES; offset += 16) {
+    emit(code, base);
     emit(code, record);
     code.simdMemory("v128_load", offset, 3);
-    code.simdMemory("v128_store", offsetOf("TLB_READ") + offset, 3);
+    code.simdMemory("v128_store", now + offset, 3);
   }
+  if (offset === LEVEL_BYTES) return;
+  emit(code, base);
+  emit(code, s.loadAt(record, "i64", offset));
+  code.memory("i64_store", now + offset, 3);
 }
 
 /**
@@ -129,24 +136,27 @@ function exchangeSp(s: HelperBody, from: RegName, to: RegName): void {
   s.store("SP", s.load(to, "i64"));
 }
 
-/** () → NZCV, packed in bits 31:28, as it is in the state from now on. */
+/** NZCV, packed in bits 31:28, as it is in the state from now on. */
 function packFlags(s: HelperBody): Expr {
   const kind = local(s, s.load("NZCV_KIND"));
   const a = local(s, s.load("NZCV_A", "i64"));
-  s.if(eq(kind, FlagKind.PACKED), () => s.return(and(wrap(a), NZCV)));
-  const b = local(s, s.load("NZCV_B", "i64"));
-  const isSub = local(s, eq(kind, FlagKind.SUB));
-  const isLogic = local(s, eq(kind, FlagKind.LOGIC));
-  const result = local(s, select(isLogic, a, select(isSub, sub(a, b), add(a, b))));
-  const carry = select(isSub, isZero(ltU(a, b)), ltU(result, a));
-  // Overflow: the operands of an addition have one sign and the result has not; for a subtraction b has the other sign.
-  const signs = xor(xor(a, b), select(isSub, i64(0), i64(-1)));
-  const overflow = ltS(and(signs, xor(a, result)), 0);
-  const carries = select(isLogic, i32(0), or(shl(carry, 29), shl(overflow, 28)));
-  const flags = local(s, or(or(shl(ltS(result, 0), 31), shl(isZero(result), 30)), carries));
-  s.store("NZCV_A", zext(flags));
-  s.store("NZCV_KIND", i32(FlagKind.PACKED));
-  return flags;
+  const flags = s.local("i32");
+  s.set(flags, wrap(a));
+  s.if(kind, () => {
+    const b = local(s, s.load("NZCV_B", "i64"));
+    const isSub = local(s, eq(kind, FlagKind.SUB));
+    const isLogic = local(s, eq(kind, FlagKind.LOGIC));
+    const result = local(s, select(isLogic, a, select(isSub, sub(a, b), add(a, b))));
+    const carry = select(isSub, isZero(ltU(a, b)), ltU(result, a));
+    // Overflow: the operands of an addition have one sign and the result has not; for a subtraction b has the other sign.
+    const signs = xor(xor(a, b), select(isSub, i64(0), i64(-1)));
+    const overflow = ltS(and(signs, xor(a, result)), 0);
+    const carries = select(isLogic, i32(0), or(shl(carry, 29), shl(overflow, 28)));
+    s.set(flags, or(or(shl(ltS(result, 0), 31), shl(isZero(result), 30)), carries));
+    s.store("NZCV_A", zext(flags.value));
+    s.store("NZCV_KIND", i32(FlagKind.PACKED));
+  });
+  return and(flags.value, NZCV);
 }
 
 /** (immediate) → done: SVC of EL0. */
@@ -161,11 +171,12 @@ function takeSvc(s: HelperBody): Expr {
   s.store("SYNC_DONE", add(s.load("DONE_EL0"), s.load("DONE_EL1")));
   s.store("SYNC_PC1", s.load("SYNC_PC0", "i64"));
   s.store("SYNC_PC0", s.load("PC", "i64"));
-  s.store("SPSR_EL1", zext(or(before, s.helper("packFlags"))));
+  const flags = packFlags(s);
+  s.store("SPSR_EL1", zext(or(before, flags)));
   s.store("ELR_EL1", add(s.load("PC", "i64"), 4));
   s.store("ESR_EL1", zext(or(s.param(0).value, ESR_SVC)));
   exchangeSp(s, "SP_EL0", "SP_EL1");
-  s.store("PSTATE", after);
+  s.store("PSTATE", zext(after));
   s.store("PC", add(and(s.load("VBAR_EL1", "i64"), ~0x7ffn), VECTOR_SYNC_LOWER));
   install(s, record);
   return i32(1);
@@ -191,7 +202,7 @@ function takeEret(s: HelperBody): Expr {
       () => exchangeSp(s, "SP_EL0", "SP_EL1"),
     ),
   );
-  s.store("PSTATE", after);
+  s.store("PSTATE", zext(after));
   s.store("NZCV_A", zext(and(spsr, NZCV)));
   s.store("NZCV_KIND", i32(FlagKind.PACKED));
   s.store("PC", pc);
@@ -208,7 +219,7 @@ function setPan(s: HelperBody): Expr {
   const record = recordOf(s, after);
   no(s, or(ne(and(before, EL), EL1), isUnknown(s, record)));
   s.if(xor(before, after), () => {
-    s.store("PSTATE", after);
+    s.store("PSTATE", zext(after));
     install(s, record);
   });
   return i32(1);
@@ -254,7 +265,7 @@ function selectSp(s: HelperBody): Expr {
         s.store("SP", s.load("SP_EL0", "i64"));
       },
     );
-    s.store("PSTATE", after);
+    s.store("PSTATE", zext(after));
   });
   s.store("PC", add(s.load("PC", "i64"), 4));
   count(s, "BUDGET", -1);
@@ -262,7 +273,6 @@ function selectSp(s: HelperBody): Expr {
 }
 
 export const EXCEPTION_HELPERS: HelperTable = {
-  packFlags: { params: [], result: "i32", body: packFlags },
   takeSvc: { params: ["i32"], result: "i32", body: takeSvc },
   takeEret: { params: [], result: "i32", body: takeEret },
   setPan: { params: ["i32"], result: "i32", body: setPan },

@@ -2,7 +2,7 @@
  * The two places of a handler: `LoopContext` emits those of the interpreter's loop, `CalledContext` functions of their own
  * for rare rows.
  */
-import { add, type Expr, emit, leaf, sub, zext } from "../rows/expr.js";
+import { add, type Expr, emit, i32, leaf, sub, zext } from "../rows/expr.js";
 import type { CodeWriter, Label } from "../wasm/code.js";
 import { type Helpers, InterpreterContext, type TemporaryPool } from "./context.js";
 import { emitCondition } from "./helpers.js";
@@ -66,9 +66,18 @@ export class LoopContext extends InterpreterContext {
     this.code.br(this.sites.toHost);
   }
 
-  /** Rows that use it are rare ones: they find the state complete. */
-  transfer(): never {
-    throw new Error("invariant broken: a row whose meaning is a transfer is rare");
+  /** Stores what is not in the state: BUDGET as between two instructions, and PC. */
+  transfer(helper: string, ...args: readonly Expr[]): void {
+    const { code } = this;
+    const { left, refetch } = this.sites;
+    this.storeState("BUDGET", add(add(this.left(), 1), this.loadState("BUDGET_HELD")));
+    this.storeState("BUDGET_HELD", i32(0));
+    this.storeState("PC", this.pc());
+    emit(code, this.helper(helper, "i32", ...args));
+    code.brIf(refetch);
+    emit(code, sub(this.loadState("BUDGET"), 1));
+    code.localSet(left);
+    this.system();
   }
 
   /** Inline: conditional branches are too frequent for a call. */

@@ -9,14 +9,12 @@ export const exceptionRows = [
   row("11010100000 iiiiiiiiiiiiiiii 000 01", {
     name: "SVC",
     group: "system",
-    rare: true,
     sem: (c, { i }) => c.transfer("takeSvc", i),
     print: ({ i }) => `svc ${imm(i)}`,
   }),
   row("11010110100 11111 000000 11111 00000", {
     name: "ERET",
     group: "system",
-    rare: true,
     sem: (c) => c.transfer("takeEret"),
     print: () => "eret",
   }),
@@ -24,7 +22,6 @@ export const exceptionRows = [
     name: "MSR SPSel",
     group: "system",
     refines: "MSR (immediate)",
-    rare: true,
     sem: (c, { i }) => c.transfer("selectSp", i),
     print: ({ i }) => `msr spsel, ${imm(i)}`,
   }),

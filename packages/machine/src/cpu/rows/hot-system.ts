@@ -140,7 +140,6 @@ const counterRows = (
     name: `MRS ${name}`,
     group: "system",
     refines: "MRS",
-    rare: true,
     sem: (c, { t }) => c.transfer("readVirtualCount", t),
     print: ({ t }) => `mrs ${reg(1, t)}, ${name.toLowerCase()}`,
   }),
