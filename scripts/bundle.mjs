@@ -1,6 +1,6 @@
 /**
  * Makes the published package out of the compiled rooms: one bundle each for the command, the library and the page, the
- * interpreter as bytes, the built-in guest images, the licences of what is bundled, and the type declarations.
+ * interpreter as bytes, the built-in guest images, the benchmarks, the licences of what is bundled, and the type declarations.
  * Runs after `tsc -b`.
  */
 import { createHash } from "node:crypto";
@@ -106,6 +106,7 @@ const prebuilt = join(root, "guests/prebuilt");
 if (existsSync(prebuilt)) cpSync(prebuilt, join(out, "images"), { recursive: true });
 const prebuiltFvp = join(root, "guests/prebuilt-fvp");
 if (existsSync(prebuiltFvp)) cpSync(prebuiltFvp, join(out, "fvp-images"), { recursive: true });
+cpSync(join(root, "bench"), join(out, "bench"), { recursive: true, filter: (path) => !path.endsWith(".md") });
 
 // Type declarations: the rooms are private packages, so their names become relative paths; so does the one library whose
 // types they mention, because users do not install it.

@@ -6,6 +6,7 @@ import { TRACE_CATEGORIES } from "@realmbox/abi";
 import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
 import { VERSION } from "./build-info.js";
+import { benchCommand } from "./cli/bench.js";
 import { type ConformFlags, conformCommand } from "./cli/conform.js";
 import { type DiffRmmFlags, diffRmmCommand } from "./cli/diff-rmm.js";
 import { refuseForeignOptions } from "./cli/foreign-options.js";
@@ -318,6 +319,18 @@ image ended or hung before its suite did.`,
     .addHelpText("after", examples("fuzz host --calls 1000000 --seed 7", "fuzz both --script fuzz-both-7.script"))
     .action((side: string, flags: FuzzFlags) => {
       exitCode = fuzzCommand(side, flags);
+    });
+
+  root
+    .command("bench")
+    .description("measure realmbox beside qemu-system-aarch64; 'bench --help' tells the tables and options")
+    .argument("[args...]")
+    .helpOption(false)
+    .allowUnknownOption()
+    .passThroughOptions()
+    .addHelpText("after", examples("bench classes --only calls --rounds 1 --scale 0.01 --no-qemu"))
+    .action(async (args: readonly string[]) => {
+      exitCode = await benchCommand(args);
     });
 
   root
