@@ -1,6 +1,6 @@
 /**
- * Helper functions of the exceptions that the engine takes itself: SVC from EL0 to EL1 and ERET from EL1, and the instructions
- * that change PSTATE with more than PSTATE depending on it. ../../exceptions.ts has the same in TypeScript, and everything that
+ * Helper functions of the exceptions that the engine takes itself: SVC from EL0 to EL1 and ERET from EL1, and of the system
+ * instructions on which more depends than the register that they change. ../../exceptions.ts has the same in TypeScript, and everything that
  * is left to it here: each function returns 1 when it has done the instruction, or 0 when it has done nothing because
  *
  * - a level above takes part: HCR_EL2.TGE, another EL;
@@ -12,6 +12,7 @@
  * DDI 0487, "Exception entry", "Exception return"; shared pseudocode AArch64.TakeException, AArch64.ExceptionReturn.
  */
 import { FlagKind } from "../flags.js";
+import { FPCR, FPSR } from "../fp/environment.js";
 import { INLINE } from "../inline.js";
 import {
   add,
@@ -225,20 +226,37 @@ function setPan(s: HelperBody): Expr {
   return i32(1);
 }
 
+/** The instruction is done: goes to the next one. */
+function next(s: HelperBody): Expr {
+  s.store("PC", add(s.load("PC", "i64"), 4));
+  count(s, "BUDGET", -1);
+  return i32(1);
+}
+
+/** Address of Xn less the offset of X0. */
+const registerAt = (s: HelperBody, n: Expr): Expr => add(s.at(0, "i32").value, shl(n, 3));
+
 /** (Rt) → done: MRS of the virtual count. */
 function readVirtualCount(s: HelperBody): Expr {
   no(s, isZero(and(s.load("SYS_INLINE"), INLINE.VIRTUAL_COUNT)));
   const clock = sub(s.load("CLOCK", "i64"), sext(s.load("BUDGET")));
   const ticks = divU(clock, zext(s.load("COUNTS_PER_TICK")));
   const { code } = s;
-  emit(code, add(s.at(0, "i32").value, shl(s.param(0).value, 3)));
+  emit(code, registerAt(s, s.param(0).value));
   emit(code, sub(ticks, s.load("CNTVOFF_EL2", "i64")));
   code.memory("i64_store", offsetOf("X0"), 3);
   s.store("XZR", i64(0));
-  s.store("PC", add(s.load("PC", "i64"), 4));
-  count(s, "BUDGET", -1);
-  return i32(1);
+  return next(s);
 }
+
+/** (Rt) → done: MSR of FPCR or FPSR. Code that has been translated for their values is left. */
+const writeFp =
+  (name: "FPCR" | "FPSR", writable: number) =>
+  (s: HelperBody): Expr => {
+    no(s, s.load("FP_TRAP"));
+    s.store(name, zext(and(s.loadAt(registerAt(s, s.param(0).value), "i32", offsetOf("X0")), writable)));
+    return next(s);
+  };
 
 /** (immediate) → done: MSR SPSel. */
 function selectSp(s: HelperBody): Expr {
@@ -267,9 +285,7 @@ function selectSp(s: HelperBody): Expr {
     );
     s.store("PSTATE", zext(after));
   });
-  s.store("PC", add(s.load("PC", "i64"), 4));
-  count(s, "BUDGET", -1);
-  return i32(1);
+  return next(s);
 }
 
 export const EXCEPTION_HELPERS: HelperTable = {
@@ -277,5 +293,7 @@ export const EXCEPTION_HELPERS: HelperTable = {
   takeEret: { params: [], result: "i32", body: takeEret },
   setPan: { params: ["i32"], result: "i32", body: setPan },
   readVirtualCount: { params: ["i32"], result: "i32", body: readVirtualCount },
+  writeFpcr: { params: ["i32"], result: "i32", body: writeFp("FPCR", FPCR.WRITABLE) },
+  writeFpsr: { params: ["i32"], result: "i32", body: writeFp("FPSR", FPSR.WRITABLE) },
   selectSp: { params: ["i32"], result: "i32", body: selectSp },
 };

@@ -4,7 +4,6 @@
  * that, it goes to the machine, as the rows that these refine always do.
  * DDI 0487, "MRS", "MSR (register)", "MSR (immediate)", "DC ZVA".
  */
-import { FPCR, FPSR } from "../fp/environment.js";
 import { CTR, DCZID, INLINE } from "../inline.js";
 import type { RegName } from "../state.js";
 import type { Context } from "./context.js";
@@ -46,8 +45,6 @@ interface HotRegister {
   /** Bits that a write can change; default all. */
   readonly mask?: bigint;
   readonly readOnly?: boolean;
-  /** Where FP and SIMD instructions trap, its accesses do. */
-  readonly fp?: boolean;
 }
 
 const VM = { read: INLINE.VM_READ, readOnly: true } as const;
@@ -74,8 +71,6 @@ const HOT: readonly HotRegister[] = [
   { name: "MAIR_EL1", bits: "000 1010 0010 000", ...VM },
   { name: "MIDR_EL1", bits: "000 0000 0000 000", slot: "VPIDR_EL2", read: INLINE.IDENTITY, readOnly: true },
   { name: "MPIDR_EL1", bits: "000 0000 0000 101", slot: "VMPIDR_EL2", read: INLINE.IDENTITY, readOnly: true },
-  { name: "FPCR", bits: "011 0100 0100 000", mask: BigInt(FPCR.WRITABLE), fp: true },
-  { name: "FPSR", bits: "011 0100 0100 001", mask: BigInt(FPSR.WRITABLE), fp: true },
 ];
 
 const readRow = (name: string, bits: string, value: (c: Context) => Expr): Row =>
@@ -97,11 +92,10 @@ const writeRow = (name: string, bits: string, write: (c: Context, value: Expr) =
   });
 
 const registerRows = HOT.flatMap((register): readonly Row[] => {
-  const { name, bits, needs, slot = name as RegName, mask, readOnly = false, fp = false } = register;
+  const { name, bits, needs, slot = name as RegName, mask, readOnly = false } = register;
   const check = (c: Context, inline: number | undefined): void => {
     if (needs !== undefined) unless(c, needs);
     if (inline !== undefined) unlessInline(c, inline);
-    if (fp) c.when(wrap(c.special("FP_TRAP")), () => c.system());
   };
   const read = readRow(name, bits, (c) => {
     check(c, register.read);
@@ -144,6 +138,26 @@ const counterRows = (
     print: ({ t }) => `mrs ${reg(1, t)}, ${name.toLowerCase()}`,
   }),
 );
+
+/** Where FP and SIMD instructions trap, so do these. Writes change how such instructions are done. */
+const fpRows = (
+  [
+    ["FPCR", "000", "writeFpcr"],
+    ["FPSR", "001", "writeFpsr"],
+  ] as const
+).flatMap(([name, op2, helper]) => [
+  readRow(name, `011 0100 0100 ${op2}`, (c) => {
+    c.when(wrap(c.special("FP_TRAP")), () => c.system());
+    return c.special(name);
+  }),
+  row(`1101010100011 011 0100 0100 ${op2} ttttt`, {
+    name: `MSR ${name}`,
+    group: "system",
+    refines: "MSR (register)",
+    sem: (c, { t }) => c.transfer(helper, t),
+    print: ({ t }) => `msr ${name.toLowerCase()}, ${reg(1, t)}`,
+  }),
+]);
 
 /**
  * PSTATE.DAIF of EL1 becomes `mask`, bits 9:6. What is masked is not taken; an unmasking at which something may become due is
@@ -208,6 +222,7 @@ export const hotSystemRows: readonly Row[] = [
   ...registerRows,
   ...constantRows,
   ...counterRows,
+  ...fpRows,
   ...pstateRows,
   row("1101010100001 011 0111 0100 001 ttttt", {
     name: "DC ZVA",
