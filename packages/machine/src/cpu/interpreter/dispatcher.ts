@@ -13,7 +13,7 @@ import {
   TRANSLATED_COUNT,
 } from "../engine.js";
 import { FPSR } from "../fp/environment.js";
-import { PAUTH_ENABLES } from "../pauth.js";
+import { PAUTH, PAUTH_ENABLES } from "../pauth.js";
 import {
   add,
   and,
@@ -75,6 +75,7 @@ function modeNow(s: Statements): Expr {
     [ne(and(s.load("PAUTH"), PAUTH_ENABLES), 0), Mode.PAUTH],
     [isZero(and(s.load("FPCR"), FPCR_OTHER)), Mode.HOST_FP],
     [ne(and(s.load("FPSR"), FPSR.IXC), 0), Mode.INEXACT],
+    [ne(and(s.load("PAUTH"), PAUTH.TRAP), 0), Mode.PAUTH_TRAP],
   ] as const;
   return bits.map(([holds, bit]) => shl(holds, Math.log2(bit))).reduce((all, bit) => or(all, bit));
 }

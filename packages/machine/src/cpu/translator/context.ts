@@ -7,6 +7,7 @@ import { Access, DC_ZVA_BYTES } from "../engine.js";
 import { FlagKind } from "../flags.js";
 import { conditionOf, lastPage, tlbEntry } from "../interpreter/helpers.js";
 import { TABLES } from "../interpreter/tables.js";
+import { PAUTH } from "../pauth.js";
 import type { Context, DataAccess, TableName, VectorRegister } from "../rows/context.js";
 import {
   add,
@@ -160,7 +161,10 @@ export class TranslatorContext implements Context {
 
   special(name: RegName): Expr {
     const slot = R[name];
-    if (slot === XZR || (name === "PAUTH" && (this.mode & Mode.PAUTH) === 0)) return i64(0);
+    if (slot === XZR) return i64(0);
+    if (name === "PAUTH" && (this.mode & Mode.PAUTH) === 0) {
+      return i64((this.mode & Mode.PAUTH_TRAP) === 0 ? 0 : PAUTH.TRAP);
+    }
     return slot <= SP ? this.locals.general(slot) : this.load("i64_load", "i64", this.state(), slot * 8, 3);
   }
 
@@ -285,6 +289,7 @@ export class TranslatorContext implements Context {
       }
       default: {
         const { flagA, flagB, flagKind } = this.locals;
+        this.locals.touchFlags();
         return leaf("i32", (code) => {
           code.localGet(this.locals.base);
           for (const part of [flagA, flagB, flagKind, i32(condition)]) emit(code, part);

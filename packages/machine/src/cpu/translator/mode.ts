@@ -3,7 +3,7 @@
  * change it but for IXC, which makes code for the mode without it slower, not wrong.
  */
 import { FPCR, FPSR } from "../fp/environment.js";
-import { PAUTH_ENABLES } from "../pauth.js";
+import { PAUTH, PAUTH_ENABLES } from "../pauth.js";
 import { R } from "../state.js";
 
 export const Mode = {
@@ -17,6 +17,8 @@ export const Mode = {
   HOST_FP: 32,
   /** FPSR.IXC is set, so that inexactness need not be found out. */
   INEXACT: 64,
+  /** Instructions of pointer authentication trap, but for those whose key is not enabled. */
+  PAUTH_TRAP: 128,
 } as const;
 
 /** FPCR's bits without which the host's arithmetic is the PE's. */
@@ -32,6 +34,7 @@ export function modeOf(words: Int32Array, at: number): number {
     (word(R.ZVA_TRAP) !== 0 ? Mode.ZVA_TRAP : 0) |
     ((word(R.PAUTH) & PAUTH_ENABLES) !== 0 ? Mode.PAUTH : 0) |
     ((word(R.FPCR) & FPCR_OTHER) === 0 ? Mode.HOST_FP : 0) |
-    ((word(R.FPSR) & FPSR.IXC) !== 0 ? Mode.INEXACT : 0)
+    ((word(R.FPSR) & FPSR.IXC) !== 0 ? Mode.INEXACT : 0) |
+    ((word(R.PAUTH) & PAUTH.TRAP) !== 0 ? Mode.PAUTH_TRAP : 0)
   );
 }
