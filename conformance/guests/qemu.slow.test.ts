@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { crc32 } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BENCH_SUMS } from "./bench-sums.js";
 
 const guests = fileURLToPath(new URL("../../guests/", import.meta.url));
 const has = (program: string) => spawnSync(program, ["--version"]).error === undefined;
@@ -90,6 +91,12 @@ function suite(folder: () => string) {
     "mix n=5",
   ])("hostile case=%s", async (bootargs) => {
     const console = await qemu({ image: image("hostile"), bootargs: `case=${bootargs}` });
+    expect(console).toContain("exit status 0\n");
+  });
+
+  test.each(BENCH_SUMS)("bench class=%s n=%i", async (name, count, sum) => {
+    const console = await qemu({ image: image("bench"), bootargs: `class=${name} n=${count}` });
+    expect(console).toContain(`bench: end ${name} ${sum}\n`);
     expect(console).toContain("exit status 0\n");
   });
 

@@ -22,7 +22,7 @@ void prepare_memory(void) {
 uint64_t run_sequential(uint64_t count) {
   uint64_t total = 0;
   for (uint64_t round = 0; round < count; round++) {
-    for (uint64_t i = 0; i < WORDS; i++) words[i] = i * (round + 1);
+    for (uint64_t i = 0; i < WORDS; i++) words[i] = i * (round + 3);
     uint64_t sum = 0;
     for (uint64_t i = 0; i < WORDS; i++) sum += words[i] ^ i;
     total = mix(total, sum);
