@@ -165,6 +165,11 @@ export class GranuleProtection {
     }
   }
 
+  /** Forgets one page, by its index. */
+  forget(page: number): void {
+    if (this.enabled) this.known[page] = 0;
+  }
+
   invalidateAll(): void {
     this.known.fill(0);
   }

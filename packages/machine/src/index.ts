@@ -1,3 +1,4 @@
+export type { BlockMove, Move, MovePlace } from "./block-moves.js";
 export * from "./board/base.js";
 export * from "./board/board.js";
 export * from "./board/fvp.js";

@@ -11,6 +11,7 @@
  * time that has passed outside: the counter shows real time to within a slice, and no two runs are alike.
  */
 import { EC, invariant, Pas, SecurityState } from "@realmbox/abi";
+import { type BlockMove, compileMoves, type Move } from "./block-moves.js";
 import type { Board } from "./board/board.js";
 import { BoardDevices } from "./board-devices.js";
 import { Bus, type Snapshotable } from "./bus.js";
@@ -148,6 +149,7 @@ export class Machine {
   /** Native firmware by Security state times four plus EL. */
   private readonly firmware = new Array<Firmware | undefined>(16).fill(undefined);
   private readonly protections = new Map<string, GranuleProtection>();
+  private readonly blockMoves = new Map<readonly Move[], BlockMove>();
   /** Clock without what the current PE has spent of its grant. */
   private time = 0;
   /** The PE whose turn it is, and the clock at which its slice ends; 0: its slice has not begun. */
@@ -374,6 +376,25 @@ export class Machine {
         this.mmu.flushWhere((context) => context.state === state && context.vmid === vmid);
       }
     }
+  }
+
+  /** The function that makes a list of moves over this machine's memory. */
+  blockMove(moves: readonly Move[]): BlockMove {
+    let move = this.blockMoves.get(moves);
+    if (!move) {
+      move = compileMoves(this.memory.memory, moves);
+      this.blockMoves.set(moves, move);
+    }
+    return move;
+  }
+
+  /** GPT information of one granule is stale: what a change of it by the monitor asks for. */
+  invalidateGranule(pfn: number): void {
+    const { memory } = this;
+    const page = memory.pageIndexOf(pfn);
+    if (page < 0) return;
+    for (const protection of this.protections.values()) protection.forget(page);
+    if (memory.inTlb[page] !== 0) this.mmu.flushAll();
   }
 
   /** GPT information of [pa, pa + size) is stale; so are TLB entries made from those granules. */

@@ -2,6 +2,7 @@
  * One processing element as native firmware and the library see it.
  */
 import type { Pas, SecurityState } from "@realmbox/abi";
+import type { BlockMove, Move } from "./block-moves.js";
 import type { TimerName } from "./irq.js";
 import type { MemoryPort, SlotName } from "./slot.js";
 
@@ -47,6 +48,12 @@ export interface Pe {
    * Arguments and results are X0..X17 of the state, as in a real SMC. Counted and traced like one.
    */
   smcNow(): void;
+
+  /** TLBI RPALOS of one granule by its frame number: GPT information of it is stale, on all PEs. */
+  invalidateGranule(pfn: number): void;
+
+  /** The function that makes a list of moves over the machine's memory: compiled once for each list. */
+  blockMove(moves: readonly Move[]): BlockMove;
 
   /** TLB maintenance by native firmware, as the TLBI of that name would do at its EL, on all PEs. */
   tlbi(operation: TlbiOperation): void;

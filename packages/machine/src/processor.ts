@@ -3,6 +3,7 @@
  * and the library see it as `Pe`; the machine's parts work on the state words directly (words.ts).
  */
 import { EC, invariant, PAS_NAMES, type Pas, type SecurityState } from "@realmbox/abi";
+import type { BlockMove, Move } from "./block-moves.js";
 import { mpidrOf } from "./board/board.js";
 import { LastEvent, LEVEL_SLOTS, LEVELS, PE_STATE_SIZE, PE_STATE_SLOTS, R } from "./cpu/state.js";
 import { el2Enabled, exceptionReturn, lowerState, Vector } from "./exceptions.js";
@@ -259,6 +260,14 @@ export class Processor implements Pe {
       this.el === 2 && this.state === state && this.event.kind === "return",
       "the monitor returns to its caller",
     );
+  }
+
+  invalidateGranule(pfn: number): void {
+    this.machine.invalidateGranule(pfn);
+  }
+
+  blockMove(moves: readonly Move[]): BlockMove {
+    return this.machine.blockMove(moves);
   }
 
   tlbi(operation: TlbiOperation): void {

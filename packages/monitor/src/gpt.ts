@@ -10,7 +10,7 @@
  * - Where each level 1 table lies follows from the board alone; no object holds a GPI.
  * - Only NS <-> REALM changes, and only granules of Host DRAM ever are NS in a level 1 table.
  */
-import { Gpi, GRANULE_SIZE, invariant, isGranuleAligned } from "@realmbox/abi";
+import { Gpi, GRANULE_SIZE, invariant } from "@realmbox/abi";
 import {
   type Board,
   GPCCR,
@@ -32,6 +32,12 @@ const GRANULE = BigInt(GRANULE_SIZE);
 const L0_BLOCK = 0x1n;
 const L0_TABLE = 0x3n;
 
+/** What a granule transition changes. */
+export interface Transition {
+  readonly from: Gpi;
+  readonly to: Gpi;
+}
+
 /** Why a granule transition was refused, in the order of the checks. */
 export type TransitionError = "BAD_ADDR" | "BAD_PAS";
 
@@ -45,12 +51,19 @@ export class GranuleTables {
 
   readonly #board: Board;
   readonly #map: MonitorMap;
-  /** Address of the level 1 table by GiB. */
+  /** Address of the level 1 table by GiB, and its frame. */
   readonly #tables = new Map<bigint, bigint>();
+  readonly #tableFrames: number[] = [];
+  /** Host DRAM in frames. */
+  readonly #dram: readonly { readonly first: number; readonly end: number }[];
 
   constructor(board: Board, map: MonitorMap) {
     this.#board = board;
     this.#map = map;
+    this.#dram = board.dram.map(({ base, size }) => ({
+      first: Number(base / GRANULE),
+      end: Number((base + size) / GRANULE),
+    }));
     const ranges = protectionOf(board);
     // The highest address of each range, as its number of bits.
     const pps = ppsFor(Math.max(...ranges.map(({ base, size }) => (base + size - 1n).toString(2).length)));
@@ -65,6 +78,7 @@ export class GranuleTables {
     let table = map.l1;
     for (const gib of [...gibs].sort((a, b) => (a < b ? -1 : 1))) {
       this.#tables.set(gib, table);
+      this.#tableFrames[Number(gib)] = Number(table / GRANULE);
       table += BigInt(L1_TABLE_SIZE);
     }
     invariant(table <= map.end, "level 1 tables fit into their place", table);
@@ -116,38 +130,61 @@ export class GranuleTables {
 
   /** The GPI of a granule that a level 1 table covers; undefined for what is in a level 0 block or beyond. */
   gpi(root: MemoryPort, pa: bigint): Gpi | undefined {
-    const entry = this.#entryAt(pa);
-    return entry === undefined ? undefined : (Number((read(root, entry) >> shiftOf(pa)) & 0xfn) as Gpi);
+    const frame = Number(pa / GRANULE);
+    const table = this.#tableOf(frame);
+    if (table === undefined) return undefined;
+    const bytes = pageOf(root, table, frame);
+    return ((bytes[byteOf(frame)]! >> shiftOf(frame)) & 0xf) as Gpi;
   }
 
   /**
    * Changes a granule of Host DRAM from one GPI to another; the caller then invalidates what PEs remember. Never fails
-   * for an aligned address there whose granule has the GPI `from`. The carve-outs never change.
+   * for a frame there whose granule has the GPI `from`. The carve-outs never change.
    */
-  change(root: MemoryPort, pa: bigint, { from, to }: { from: Gpi; to: Gpi }): TransitionError | undefined {
-    if (!isGranuleAligned(pa)) return "BAD_ADDR";
-    const entry = this.#entryAt(pa);
-    if (entry === undefined) return "BAD_ADDR";
-    if (!this.#board.dram.some(({ base, size }) => pa >= base && pa < base + size)) return "BAD_PAS";
-    const descriptor = read(root, entry);
-    const shift = shiftOf(pa);
-    if (Number((descriptor >> shift) & 0xfn) !== from) return "BAD_PAS";
-    const fault = root.write64(entry, (descriptor & ~(0xfn << shift)) | (BigInt(to) << shift));
-    invariant(fault === undefined, "the GPT is in Root memory", fault?.fault);
+  change(root: MemoryPort, frame: number, { from, to }: Transition): TransitionError | undefined {
+    const table = this.#tableOf(frame);
+    if (table === undefined) return "BAD_ADDR";
+    if (!this.#isDram(frame)) return "BAD_PAS";
+    const bytes = pageOf(root, table, frame);
+    const at = byteOf(frame);
+    const shift = shiftOf(frame);
+    const two = bytes[at]!;
+    if (((two >> shift) & 0xf) !== from) return "BAD_PAS";
+    bytes[at] = (two & ~(0xf << shift)) | (to << shift);
     return undefined;
   }
 
-  /** Address of the level 1 descriptor of a granule. */
-  #entryAt(pa: bigint): bigint | undefined {
-    const table = this.#tables.get(pa / L0_ENTRY_SIZE);
-    return table === undefined ? undefined : table + ((pa % L0_ENTRY_SIZE) / (GRANULES_PER_ENTRY * GRANULE)) * 8n;
+  #isDram(frame: number): boolean {
+    for (let i = 0; i < this.#dram.length; i++) {
+      if (frame >= this.#dram[i]!.first && frame < this.#dram[i]!.end) return true;
+    }
+    return false;
   }
+
+  /** Frame of the level 1 table that has a frame's GPI. */
+  #tableOf(frame: number): number | undefined {
+    return this.#tableFrames[frame >>> FRAME_BITS_OF_L0];
+  }
+}
+
+/** log2 of the frames of a level 0 entry. */
+const FRAME_BITS_OF_L0 = L0_ENTRY_BITS - 12;
+/** Frames whose GPIs are in one page of a table: four bits each, the lower frame in the lower half of a byte. */
+const FRAME_BITS_OF_PAGE = 13;
+
+const byteOf = (frame: number): number => (frame >>> 1) & (GRANULE_SIZE - 1);
+const shiftOf = (frame: number): number => (frame & 1) * 4;
+
+/** The page of a level 1 table that has a frame's GPI, in place. */
+function pageOf(root: MemoryPort, table: number, frame: number): Uint8Array {
+  const index = (frame & ((1 << FRAME_BITS_OF_L0) - 1)) >>> FRAME_BITS_OF_PAGE;
+  const bytes = root.page(table + index);
+  invariant(!isFault(bytes), "the GPT is in Root memory", frame);
+  return bytes;
 }
 
 /** GPCCR_EL3.PPS encodings. */
 const PPS_BITS = [32, 36, 40, 42, 44, 48, 52] as const;
-
-const shiftOf = (pa: bigint): bigint => ((pa >> 12n) & 0xfn) * 4n;
 
 /** A Granules descriptor with one GPI for all sixteen. */
 const filled = (gpi: Gpi): bigint => BigInt(gpi) * 0x1111_1111_1111_1111n;
@@ -155,10 +192,4 @@ const filled = (gpi: Gpi): bigint => BigInt(gpi) * 0x1111_1111_1111_1111n;
 function write(root: MemoryPort, pa: bigint, words: BigUint64Array): void {
   const fault = root.copyOut(pa, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
   invariant(fault === undefined, "the GPT is in Root memory", fault?.fault);
-}
-
-function read(root: MemoryPort, pa: bigint): bigint {
-  const value = root.read64(pa);
-  invariant(!isFault(value), "the GPT is in Root memory", pa);
-  return value;
 }

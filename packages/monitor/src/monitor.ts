@@ -122,6 +122,8 @@ const RMM_EL3_LAST = fidNumber(RMM_EL3_FID_LAST);
 const RMI_NAMES = namesOf({ ...RMI_FID, RMI_REQ_COMPLETE: RMM_EL3_FID.RMI_REQ_COMPLETE });
 
 const X0_LO = R.X0 * 2;
+const ESR_LO = R.ESR_EL3 * 2;
+const EC_SHIFT = ESR.EC.lo;
 const SPSR_LO = R.SPSR_EL3 * 2;
 const SCR_LO = R.SCR_EL3 * 2;
 const SCR_NSE_HI = 1 << 30;
@@ -136,7 +138,7 @@ const BOOT_STATUS_NAMES = new Map(
 const STATE_NAMES = ["Secure", "Non-secure", "Root", "Realm"] as const;
 
 /** The Security state of EL2 and below, from SCR_EL3. */
-const stateBelow = (w: Uint32Array): SecurityState =>
+const stateBelow = (w: Int32Array): SecurityState =>
   ((w[SCR_LO]! & 1) | ((w[SCR_LO + 1]! & SCR_NSE_HI) !== 0 ? 2 : 0)) as SecurityState;
 
 const unnamed = (fid: number): string => `SMC 0x${fid.toString(16)}`;
@@ -163,9 +165,8 @@ class Monitor {
   readonly #domains: PowerDomains;
   readonly #memory: MonitorMemory;
   readonly #services: readonly Service[];
+  readonly #rmmServices: Service;
   readonly #sharedPage: bigint;
-  /** 32-bit views of the PEs' states, made once. */
-  readonly #words: Uint32Array[] = [];
 
   constructor(options: MonitorOptions) {
     const { machine, crypto } = options;
@@ -183,19 +184,20 @@ class Monitor {
     this.#domains = new PowerDomains(this.#map, { pes: machine.pes, counterHz: machine.board.counterHz });
     this.#memory = new MonitorMemory(this.#map);
     this.#sharedPage = sharedPageOf(machine.board);
+    this.#rmmServices = rmmEl3Service({
+      trace: machine.trace,
+      counters: machine.counters,
+      tables: this.#tables,
+      memory: this.#memory,
+      sharedPage: this.#sharedPage,
+      platformToken: (pe, challenge) => this.#platformToken(pe, challenge),
+      bootComplete: (pe, status) => this.#rmmBootComplete(pe, status),
+      isBooting: (pe) => this.#worlds.rmm(pe) === RmmOnPe.BOOTING,
+    });
     this.#services = [
       archService(machine.board),
       psciService({ power: machine, worlds: this.#worlds, domains: this.#domains }),
-      rmmEl3Service({
-        trace: machine.trace,
-        counters: machine.counters,
-        tables: this.#tables,
-        memory: this.#memory,
-        sharedPage: this.#sharedPage,
-        platformToken: (pe, challenge) => this.#platformToken(pe, challenge),
-        bootComplete: (pe, status) => this.#rmmBootComplete(pe, status),
-        isBooting: (pe) => this.#worlds.rmm(pe) === RmmOnPe.BOOTING,
-      }),
+      this.#rmmServices,
       ...(this.#secure
         ? [ffaService({ secure: this.#secure, bootComplete: (pe, ok) => this.#secureBootComplete(pe, ok) })]
         : []),
@@ -228,11 +230,11 @@ class Monitor {
   // Synchronous exceptions
 
   #synchronous(pe: Pe): SlotExit {
-    const esr = pe.r[R.ESR_EL3]!;
-    switch (Number(ESR.EC.get(esr))) {
+    const esr = pe.w[ESR_LO]!;
+    switch (esr >>> EC_SHIFT) {
       case EC.SMC64:
         // Only SMC #0 is a call. DEN0028, "SMC and HVC immediate value".
-        return (esr & 0xffffn) === 0n ? this.#smc(pe) : returnUnknown(pe);
+        return (esr & 0xffff) === 0 ? this.#smc(pe) : returnUnknown(pe);
       case EC.GPC:
         // Every entry of the tables is valid, so a PE can only meet this when they were overwritten.
         return this.#panic(pe, `GPC exception at 0x${pe.r[R.MFAR_EL3]!.toString(16)}`);
@@ -241,12 +243,8 @@ class Monitor {
     return ERET;
   }
 
-  #wordsOf(pe: Pe): Uint32Array {
-    return (this.#words[pe.index] ??= new Uint32Array(pe.bytes.buffer, pe.bytes.byteOffset, pe.bytes.byteLength / 4));
-  }
-
   #smc(pe: Pe): SlotExit {
-    const w = this.#wordsOf(pe);
+    const { w } = pe;
     const w0 = w[X0_LO]!;
     const fid = (w0 & ~SVE_HINT) >>> 0;
     const caller = stateBelow(w);
@@ -283,6 +281,8 @@ class Monitor {
   /** The service that a fast call's identifier belongs to. Yielding calls and bits that must be zero belong to none. */
   #serviceFor(fid: number): Service | undefined {
     if (fid < 0x8000_0000 || (fid & MBZ) !== 0) return undefined;
+    // What the RMM calls for each granule comes first.
+    if (fid >= RMM_EL3_FIRST && fid <= RMM_EL3_LAST) return this.#rmmServices;
     return this.#services.find(({ ranges }) => ranges.some(([first, last]) => fid >= first && fid <= last));
   }
 
@@ -328,7 +328,7 @@ class Monitor {
   }
 
   #fromEl2(pe: Pe): boolean {
-    return ((this.#wordsOf(pe)[SPSR_LO]! >> 2) & 3) === 2;
+    return ((pe.w[SPSR_LO]! >> 2) & 3) === 2;
   }
 
   #rmmRuns(pe: Pe): boolean {

@@ -40,8 +40,7 @@ export class Facts {
 
   /** Whether the globals still say so. */
   holdFor({ i32 }: Page): boolean {
-    const { words } = this;
-    for (let i = 0; i < WORDS; i++) if (i32[i] !== words[i]) return false;
+    for (let i = 0; i < WORDS; i++) if (i32[i] !== this.words[i]) return false;
     return true;
   }
 }

@@ -100,7 +100,6 @@ export class PeContext extends structClass(PeContextLayout) {
 
   /** Where the Host's state is put aside, as words. */
   readonly blocks = {
-    el1: this.page.wordsOf(PeContextLayout.fields.host_el1),
     debug: this.page.wordsOf(PeContextLayout.fields.host_debug),
     pmu: this.page.wordsOf(PeContextLayout.fields.host_pmu),
     fp: this.page.wordsOf(PeContextLayout.fields.host_fp),

@@ -15,6 +15,8 @@ export class Page {
   /** Frame number; NO_FRAME for what is no granule. */
   readonly frame: number;
   readonly bytes: Uint8Array;
+  /** Where the bytes are in the machine's memory: an argument of a block move. */
+  readonly at: number;
   readonly data: DataView;
   private signed32: Int32Array | undefined = undefined;
   private words32: Uint32Array | undefined = undefined;
@@ -25,6 +27,7 @@ export class Page {
   constructor(frame: number, bytes: Uint8Array) {
     this.frame = frame;
     this.bytes = bytes;
+    this.at = bytes.byteOffset;
     this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 

@@ -13,6 +13,7 @@
 import { invariant } from "@realmbox/abi";
 import { TLB_SIZE } from "../cpu/engine.js";
 import { LEVEL_SLOTS, LEVELS, R } from "../cpu/state.js";
+import { MDSCR, MDSCR_LO } from "../debug/enabled.js";
 import { type Watches, WatchTable } from "../debug/watches.js";
 import { hcrHi, hcrLo } from "../exceptions.js";
 import type { Fault } from "../fault.js";
@@ -71,42 +72,100 @@ interface PeContexts {
   current: TranslationContext | undefined;
   /** Context of LDTR and STTR above EL0 under the present registers, if it is known and differs from the current one. */
   unprivileged: TranslationContext | undefined;
-  /** Contexts of EL0, EL1 and EL1 with PAN under the present registers, as far as they are known. */
+  /** Contexts of EL0, EL1, EL1 with PAN, EL2 and EL2 with PAN under the registers in `inputs`, as far as they are known. */
   readonly levels: (TranslationContext | undefined)[];
+  /** INPUTS as they were when the machine last looked. */
+  readonly inputs: Int32Array;
+  /** Records of the LEVEL slots for the levels above EL1, to which the engine never goes by itself. */
+  readonly records: Int32Array;
 }
 
-/** Index into `PeContexts.levels`, or -1 above EL1. */
+/** Index into `PeContexts.levels`, or -1 at EL3. */
 function levelIndex(pstate: number): number {
   const el = (pstate >> 2) & 3;
-  if (el > 1) return -1;
-  return el === 0 ? 0 : (pstate & PSTATE.PAN) === 0 ? 1 : 2;
+  if (el === 3) return -1;
+  return el === 0 ? 0 : el * 2 - ((pstate & PSTATE.PAN) === 0 ? 1 : 0);
+}
+
+/**
+ * The registers that contexts and checks below EL3 follow from, as words of the state. Native firmware changes them as it
+ * likes; when they are as before as a lower level goes on, everything that was known about the levels holds.
+ */
+const INPUTS: readonly number[] = [
+  R.SCR_EL3,
+  R.CPTR_EL3,
+  R.HCR_EL2,
+  R.CPTR_EL2,
+  R.CNTHCTL_EL2,
+  R.VTCR_EL2,
+  R.VTTBR_EL2,
+  R.VSTCR_EL2,
+  R.VSTTBR_EL2,
+  R.SCTLR_EL2,
+  R.TCR_EL2,
+  R.TTBR0_EL2,
+  R.TTBR1_EL2,
+  R.MAIR_EL2,
+  R.SCTLR_EL1,
+  R.TCR_EL1,
+  R.TTBR0_EL1,
+  R.TTBR1_EL1,
+  R.MAIR_EL1,
+  R.CPACR_EL1,
+  R.CNTKCTL_EL1,
+  R.MDSCR_EL1,
+].flatMap((slot) => [slot * 2, slot * 2 + 1]);
+
+/** Whether an input differs from its value at the last look; takes the present ones over. */
+function inputsChanged(inputs: Int32Array, w: Int32Array): boolean {
+  let changed = 0;
+  for (let i = 0; i < INPUTS.length; i++) {
+    const word = w[INPUTS[i]!]!;
+    changed |= word ^ inputs[i]!;
+    inputs[i] = word;
+  }
+  // Breakpoints and watchpoints are registers that are not looked at here.
+  return changed !== 0 || (w[MDSCR_LO]! & MDSCR.MDE) !== 0;
 }
 
 /** Six times in a round trip of a REC: `fill` would take 50 ns. */
-function forgetLevels({ levels }: PeContexts, { w }: Processor): void {
+function forgetLevels(contexts: PeContexts, { w }: Processor): void {
+  const { levels } = contexts;
   levels[0] = undefined;
   levels[1] = undefined;
   levels[2] = undefined;
-  forgetRecords(w);
+  levels[3] = undefined;
+  levels[4] = undefined;
+  forgetRecords(contexts, w);
 }
 
 /** The engine goes to no level by itself until the machine has been there again. */
-function forgetRecords(w: Int32Array): void {
+function forgetRecords({ records }: PeContexts, w: Int32Array): void {
   w[RECORD[0]! + RECORD_KNOWN] = 0;
   w[RECORD[1]! + RECORD_KNOWN] = 0;
   w[RECORD[2]! + RECORD_KNOWN] = 0;
+  records[RECORD[3]! + RECORD_KNOWN] = 0;
+  records[RECORD[4]! + RECORD_KNOWN] = 0;
 }
 
-/** First words of the LEVEL slots in the state, and of their records by level index. */
+/** First words of the LEVEL slots in the state, and of their records by level index: in the state, or `PeContexts.records`. */
 const LEVEL_NOW = R.TLB_READ * 2;
-const RECORD: readonly number[] = LEVELS.map((level) => R[`${level}_TLB_READ`] * 2);
+const LEVEL_WORDS = LEVEL_SLOTS * 2;
+const RECORD: readonly number[] = [...LEVELS.map((level) => R[`${level}_TLB_READ`] * 2), 0, LEVEL_WORDS];
 const RECORD_KNOWN = (LEVEL_SLOTS - 1) * 2;
+/** Index of EL2 in `PeContexts.levels`. */
+const LEVEL_EL2 = LEVELS.length;
+
+/** Where the record of a level is. */
+const recordsOf = ({ records }: PeContexts, w: Int32Array, level: number): Int32Array =>
+  level < LEVEL_EL2 ? w : records;
 
 /** The present LEVEL slots are those of a level whose context is known. */
-function remember(w: Int32Array, level: number): void {
+function remember(contexts: PeContexts, w: Int32Array, level: number): void {
+  const records = recordsOf(contexts, w, level);
   const record = RECORD[level]!;
-  w.copyWithin(record, LEVEL_NOW, LEVEL_NOW + LEVEL_SLOTS * 2);
-  w[record + RECORD_KNOWN] = 1;
+  for (let i = 0; i < RECORD_KNOWN; i++) records[record + i] = w[LEVEL_NOW + i]!;
+  records[record + RECORD_KNOWN] = 1;
 }
 
 export class Mmu {
@@ -131,7 +190,9 @@ export class Mmu {
       pool: [],
       current: undefined,
       unprivileged: undefined,
-      levels: [undefined, undefined, undefined],
+      levels: new Array<TranslationContext | undefined>(RECORD.length).fill(undefined),
+      inputs: new Int32Array(INPUTS.length),
+      records: new Int32Array(2 * LEVEL_WORDS),
     }));
   }
 
@@ -139,38 +200,59 @@ export class Mmu {
   contextChanged(pe: Processor): void {
     const contexts = this.contexts[pe.index]!;
     contexts.current = undefined;
+    // Firmware needs no context; what is known of the levels below is of use if their registers come back.
+    if (pe.firmware) return;
+    if (!inputsChanged(contexts.inputs, pe.w)) {
+      this.levelChanged(pe);
+      return;
+    }
     contexts.unprivileged = undefined;
     this.touchLevels(contexts);
     forgetLevels(contexts, pe);
-    if (pe.firmware) return;
     this.install(pe, undefined);
     this.installUnprivileged(pe, undefined);
     this.setChecks(pe);
   }
 
-  /** PSTATE has changed between EL0, EL1 and EL1 with PAN, and no register has: what was known about the level holds. */
+  /** PSTATE has changed, and no register has: what was known about the level holds. */
   levelChanged(pe: Processor): void {
     const contexts = this.contexts[pe.index]!;
     const { w } = pe;
     const level = levelIndex(w[PSTATE_LO]!);
-    const context = contexts.levels[level];
+    const context = level < 0 ? undefined : contexts.levels[level];
     contexts.current = context;
-    if (context) context.lastUse = ++this.uses;
-    const record = RECORD[level]!;
-    if (context && w[record + RECORD_KNOWN] !== 0) {
-      w.copyWithin(LEVEL_NOW, record, record + LEVEL_SLOTS * 2);
-      return;
+    if (context) {
+      context.lastUse = ++this.uses;
+      const records = recordsOf(contexts, w, level);
+      const record = RECORD[level]!;
+      if (records[record + RECORD_KNOWN] !== 0) {
+        for (let i = 0; i < RECORD_KNOWN; i++) w[LEVEL_NOW + i] = records[record + i]!;
+        return;
+      }
     }
     this.install(pe, context);
-    this.installUnprivileged(pe, level === 0 ? context : contexts.unprivileged);
+    // At EL2 those of LDTR and STTR are found again when they are needed.
+    this.installUnprivileged(pe, level === 0 ? context : level < LEVEL_EL2 ? contexts.unprivileged : undefined);
     this.setChecks(pe);
-    if (context) remember(w, level);
+    if (context) remember(contexts, w, level);
   }
 
   /** A register has changed that only `setChecks` reads: the translation context stays. */
   checksChanged(pe: Processor): void {
-    forgetRecords(pe.w);
-    if (!pe.firmware) this.setChecks(pe);
+    const contexts = this.contexts[pe.index]!;
+    forgetRecords(contexts, pe.w);
+    if (pe.firmware) return;
+    inputsChanged(contexts.inputs, pe.w);
+    this.setChecks(pe);
+  }
+
+  /** Forgets what is known about the levels of a PE: it is found again as the registers say. */
+  forgetLevels(pe: Processor): void {
+    const contexts = this.contexts[pe.index]!;
+    contexts.inputs.fill(0);
+    contexts.unprivileged = undefined;
+    forgetLevels(contexts, pe);
+    this.contextChanged(pe);
   }
 
   /** Contexts among which the engine changes by itself are all in use. */
@@ -229,7 +311,7 @@ export class Mmu {
     this.install(pe, context);
     if (level >= 0) {
       contexts.levels[level] = context;
-      remember(w, level);
+      remember(contexts, w, level);
     }
     return context;
   }
@@ -246,7 +328,7 @@ export class Mmu {
     const context = el === 1 || host ? (contexts.unprivileged ??= this.find(pe, el, true)) : current;
     this.installUnprivileged(pe, context);
     const level = levelIndex(w[PSTATE_LO]!);
-    if (level >= 0 && w[RECORD[level]! + RECORD_KNOWN] !== 0) remember(w, level);
+    if (level >= 0 && recordsOf(contexts, w, level)[RECORD[level]! + RECORD_KNOWN] !== 0) remember(contexts, w, level);
     return context;
   }
 
@@ -384,7 +466,7 @@ export class Mmu {
     this.flushWhere(() => true);
     this.memory.inTlb.fill(0);
     for (const pe of this.machine.pes) {
-      this.contextChanged(pe);
+      this.forgetLevels(pe);
       this.install(pe, undefined);
     }
   }

@@ -24,7 +24,7 @@ import {
   type Trace,
 } from "@realmbox/abi";
 import { type Counters, ERET, type Pe, R, type SlotExit } from "@realmbox/machine";
-import type { GranuleTables } from "../gpt.js";
+import type { GranuleTables, Transition } from "../gpt.js";
 import type { MonitorMemory } from "../monitor-memory.js";
 import { fidNumber, namesOf, type Service, type SmcCall } from "./service.js";
 
@@ -71,6 +71,14 @@ export function rmmEl3Service(services: RmmServices): Service {
     nameOf: (fid) => NAMES.get(fid),
     handle(call) {
       const { pe, fid } = call;
+      if (fid === FID.DELEGATE || fid === FID.UNDELEGATE) {
+        const { w } = pe;
+        const status = fid === FID.DELEGATE ? transition(services, pe, TO_REALM) : transition(services, pe, TO_NS);
+        const code = CODES[status];
+        w[X0_LO] = code;
+        w[X0_LO + 1] = code >> 31;
+        return ERET;
+      }
       if (fid === FID.BOOT_COMPLETE && services.isBooting(pe)) return services.bootComplete(pe, call.argument(1));
       pe.r[R.X0] = rmmEl3Code(run(services, call));
       return ERET;
@@ -80,10 +88,6 @@ export function rmmEl3Service(services: RmmServices): Service {
 
 function run(services: RmmServices, call: SmcCall): RmmEl3Status {
   switch (call.fid) {
-    case FID.DELEGATE:
-      return transition(services, call, { from: Gpi.NS, to: Gpi.REALM });
-    case FID.UNDELEGATE:
-      return transition(services, call, { from: Gpi.REALM, to: Gpi.NS });
     case FID.GET_REALM_KEY:
       return getRealmKey(services, call);
     case FID.GET_PLAT_TOKEN:
@@ -99,24 +103,44 @@ function run(services: RmmServices, call: SmcCall): RmmEl3Status {
   return "E_RMM_UNK";
 }
 
-function transition(services: RmmServices, { pe, argument }: SmcCall, change: { from: Gpi; to: Gpi }): RmmEl3Status {
+const X0_LO = 2 * R.X0;
+const X1_LO = 2 * (R.X0 + 1);
+const TO_REALM: Transition = { from: Gpi.NS, to: Gpi.REALM };
+const TO_NS: Transition = { from: Gpi.REALM, to: Gpi.NS };
+/** What a transition ends with, as the low words of X0: for each granule that the Host gives, so no 64-bit values. */
+const CODES = {
+  E_RMM_OK: codeOf("E_RMM_OK"),
+  E_RMM_BAD_ADDR: codeOf("E_RMM_BAD_ADDR"),
+  E_RMM_BAD_PAS: codeOf("E_RMM_BAD_PAS"),
+} as const;
+
+function codeOf(status: RmmEl3Status): number {
+  return Number(BigInt.asIntN(32, rmmEl3Code(status)));
+}
+
+/** Changes the granule at X1. */
+function transition(services: RmmServices, pe: Pe, change: Transition): keyof typeof CODES {
   const { tables, trace, counters } = services;
-  const pa = argument(1);
-  const error = tables.change(pe.port(Pas.ROOT), pa, change);
+  const low = pe.w[X1_LO]!;
+  const high = pe.w[X1_LO + 1]!;
+  // Beyond 2^43 there is no memory of any board.
+  const frame = high >>> 11 === 0 ? (high << 20) | (low >>> 12) : NO_FRAME;
+  const error = (low & (GRANULE_SIZE - 1)) !== 0 ? "BAD_ADDR" : tables.change(pe.port(Pas.ROOT), frame, change);
   if (error === undefined) {
-    pe.tlbi({ kind: "rpalos", pa, size: BigInt(GRANULE_SIZE) });
+    pe.invalidateGranule(frame);
     counters.granuleTransitions++;
   }
-  const status: RmmEl3Status = error === undefined ? "E_RMM_OK" : `E_RMM_${error}`;
+  const status = error === undefined ? "E_RMM_OK" : error === "BAD_PAS" ? "E_RMM_BAD_PAS" : "E_RMM_BAD_ADDR";
   if (trace.wants("granule")) {
     trace.emit({
       category: "granule",
       name: "GPT",
-      fields: { pa, from: pasName(change.from), to: pasName(change.to), status },
+      fields: { pa: pe.r[R.X0 + 1]!, from: pasName(change.from), to: pasName(change.to), status },
     });
   }
   return status;
 }
+const NO_FRAME = 0x7fff_ffff;
 
 const pasName = (gpi: Gpi): string => PAS_NAMES[gpi & 3]!;
 

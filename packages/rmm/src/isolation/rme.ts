@@ -77,11 +77,6 @@ const OK = rmmEl3Code("E_RMM_OK");
 
 // The hot path moves registers as words. Of a register: the index of its low word in the PE's state.
 const X0 = 2 * R.X0;
-const ELR = 2 * R.ELR_EL2;
-const SPSR = 2 * R.SPSR_EL2;
-const VMPIDR = 2 * R.VMPIDR_EL2;
-const VTCR = 2 * R.VTCR_EL2;
-const VTTBR = 2 * R.VTTBR_EL2;
 const HCR = 2 * R.HCR_EL2;
 const VSESR = 2 * R.VSESR_EL2;
 const CPTR = 2 * R.CPTR_EL2;
@@ -90,11 +85,6 @@ const CNTHCTL = 2 * R.CNTHCTL_EL2;
 const ICH_HCR_LOW = 2 * R.ICH_HCR_EL2;
 /** In the REC: its words, and those of ICH_LR0_EL2 and ICH_HCR_EL2 in its ICH group. */
 const REC = {
-  PC: RecLayout.fields.pc.offset / 4,
-  PSTATE: RecLayout.fields.pstate.offset / 4,
-  VMPIDR: RecLayout.fields.vmpidr.offset / 4,
-  VTCR: RecLayout.fields.vtcr.offset / 4,
-  VTTBR: RecLayout.fields.vttbr.offset / 4,
   VSESR: RecLayout.fields.vsesr.offset / 4,
   ICH_HCR: RecLayout.fields.ich.offset / 4 + 2 * (R.ICH_HCR_EL2 - GROUPS.ICH.first),
   LR0: RecLayout.fields.ich.offset / 4 + 2 * (R.ICH_LR0 - GROUPS.ICH.first),
@@ -197,26 +187,16 @@ export const rme: Isolation = {
 
   load(pe, rec: Rec, context: PeContext, controls: EntryControls) {
     const { registers } = context;
-    const { gprs, el1, ich } = rec.blocks;
-    context.blocks.el1.set(registers.el1);
-    registers.gprs.set(gprs);
-    registers.el1.set(el1);
-    registers.ich.set(ich);
+    registers.enter(registers.at, rec.page.at, context.page.at);
     if (isWatching(registers)) rme.loadDebug(rec, context);
 
     const { w } = pe;
-    const { words } = rec;
-    copy(w, ELR, words, REC.PC);
-    copy(w, SPSR, words, REC.PSTATE);
-    copy(w, VMPIDR, words, REC.VMPIDR);
-    copy(w, VTCR, words, REC.VTCR);
-    copy(w, VTTBR, words, REC.VTTBR);
     let hcr = HCR_REALM_LOW;
     if (controls.trapWfi) hcr |= TWI;
     if (controls.trapWfe) hcr |= TWE;
     if (controls.vserror) {
       hcr |= VSE;
-      copy(w, VSESR, words, REC.VSESR);
+      copy(w, VSESR, rec.words, REC.VSESR);
     }
     put(w, HCR, hcr, HCR_REALM_HIGH);
     put(w, CPTR, CPTR_REALM_LOW, 0);
@@ -230,17 +210,9 @@ export const rme: Isolation = {
 
   save(pe, rec: Rec, context: PeContext) {
     const { w } = pe;
-    const { words } = rec;
     const { registers } = context;
-    const { gprs, el1, ich } = rec.blocks;
-    gprs.set(registers.gprs);
-    el1.set(registers.el1);
-    ich.set(registers.ich);
-    copy(words, REC.PC, w, ELR);
-    copy(words, REC.PSTATE, w, SPSR);
-
     if (isWatching(registers)) rme.unloadDebug(context);
-    registers.el1.set(context.blocks.el1);
+    registers.leave(registers.at, rec.page.at, context.page.at);
     if (rec.pmu) {
       rec.blocks.pmu.set(registers.pmu);
       registers.pmu.set(context.blocks.pmu);

@@ -67,11 +67,8 @@ const LAST_ESR = RecLayout.fields.last_esr.offset / 4;
 const AUX = RecLayout.fields.aux.offset / 4;
 
 export class Rec extends structClass(RecLayout) {
-  /** What moves between REC and PE as a whole, as words. */
+  /** What moves between REC and PE as a whole when the Realm uses it, as words; see registers.ts for the rest. */
   readonly blocks = {
-    gprs: this.page.wordsOf(RecLayout.fields.gprs),
-    el1: this.page.wordsOf(RecLayout.fields.el1),
-    ich: this.page.wordsOf(RecLayout.fields.ich),
     debug: this.page.wordsOf(RecLayout.fields.debug),
     pmu: this.page.wordsOf(RecLayout.fields.pmu_registers),
   };

@@ -4,7 +4,7 @@ import { extendRimRipas } from "../measurement/measurement.js";
 import { RealmState } from "../realm/rd.js";
 import { assigned, isValidEntry, rtteAddr, rtteRipas, rtteState, unassigned } from "../rtt/entry.js";
 import { RTT_ENTRIES, RTT_LEVEL_PAGE } from "../rtt/geometry.js";
-import { entriesOf, isAligned, setEntry, walk } from "../rtt/walk.js";
+import { isAligned, setEntry, walk } from "../rtt/walk.js";
 import { frameOf } from "../views.js";
 import { rmiCommand, success } from "./command.js";
 

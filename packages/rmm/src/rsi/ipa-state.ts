@@ -3,7 +3,7 @@ import { isGranuleAligned, RmiRecExitReason, RmiRipas, RSI_RIPAS_CHANGE_FLAGS, r
 import { beginExit } from "../rec/exit.js";
 import { rtteRipas, rtteState } from "../rtt/entry.js";
 import { RTT_ENTRIES, RTT_LEVEL_PAGE } from "../rtt/geometry.js";
-import { alignDown, entriesOf, walk } from "../rtt/walk.js";
+import { alignDown, walk } from "../rtt/walk.js";
 import { rsiCommand, success } from "./command.js";
 
 /**

@@ -20,10 +20,12 @@ import {
   type TraceEvent,
 } from "@realmbox/abi";
 import {
+  type BlockMove,
   baseBoard,
   type Fault,
   type Firmware,
   type MemoryPort,
+  type Move,
   PE_STATE_SLOTS,
   type Pe,
   R,
@@ -53,8 +55,14 @@ const ID_REGISTERS: Readonly<Record<string, bigint>> = {
   ICH_MISR_EL2: 0n,
 };
 
+/** Bytes of the stand-in's memory: what no test touches costs nothing. */
+const MEMORY_SIZE = 32 << 20;
+
 export class StandIn {
   readonly carveOut = board.realm.base;
+  /** PE states and pages in the order of their first touch: what block moves have addresses in. */
+  readonly memory = new Uint8Array(MEMORY_SIZE);
+  private memoryUsed = 0;
   readonly pages = new Map<bigint, Uint8Array>();
   readonly gpi = new Map<bigint, number>();
   /** Pages at which no memory answers. */
@@ -87,11 +95,19 @@ export class StandIn {
     for (let pa = board.realm.base; pa < board.realm.base + board.realm.size; pa += 4096n) this.gpi.set(pa, Gpi.REALM);
   }
 
+  /** The next `size` bytes of the memory. */
+  take(size: number): Uint8Array {
+    const start = this.memoryUsed;
+    this.memoryUsed += size;
+    if (this.memoryUsed > MEMORY_SIZE) throw new Error("the stand-in's memory is used up");
+    return this.memory.subarray(start, this.memoryUsed);
+  }
+
   page(pa: bigint): Uint8Array {
     const base = pa & ~0xfffn;
     let page = this.pages.get(base);
     if (!page) {
-      page = new Uint8Array(GRANULE_SIZE);
+      page = this.take(GRANULE_SIZE);
       this.pages.set(base, page);
     }
     return page;
@@ -218,6 +234,8 @@ export interface RmiOutcome {
   readonly out: readonly bigint[];
 }
 
+const viewOf = ({ buffer, byteOffset }: Uint8Array): DataView => new DataView(buffer, byteOffset, GRANULE_SIZE);
+
 class StandInPort implements MemoryPort {
   readonly pas: Pas;
   private readonly machine: StandIn;
@@ -258,11 +276,11 @@ class StandInPort implements MemoryPort {
     return fault;
   }
   read64(pa: bigint) {
-    return this.refused(pa, 8) ?? new DataView(this.machine.page(pa).buffer).getBigUint64(Number(pa & 0xfffn), true);
+    return this.refused(pa, 8) ?? viewOf(this.machine.page(pa)).getBigUint64(Number(pa & 0xfffn), true);
   }
   write64(pa: bigint, value: bigint) {
     const fault = this.refused(pa, 8);
-    if (!fault) new DataView(this.machine.page(pa).buffer).setBigUint64(Number(pa & 0xfffn), value, true);
+    if (!fault) viewOf(this.machine.page(pa)).setBigUint64(Number(pa & 0xfffn), value, true);
     return fault;
   }
   zero(pa: bigint, length: number) {
@@ -282,9 +300,9 @@ class StandInPort implements MemoryPort {
 export class StandInPe implements Pe {
   readonly index: number;
   readonly mpidr: bigint;
-  readonly r = new BigUint64Array(PE_STATE_SLOTS);
-  readonly w = new Int32Array(this.r.buffer);
-  readonly bytes = new Uint8Array(this.r.buffer);
+  readonly bytes: Uint8Array;
+  readonly r: BigUint64Array;
+  readonly w: Int32Array;
   readonly el = 2;
   readonly state = SecurityState.REALM;
   readonly slot = "realm-el2";
@@ -297,6 +315,10 @@ export class StandInPe implements Pe {
     this.machine = machine;
     this.index = index;
     this.mpidr = BigInt(index);
+    this.bytes = machine.take(8 * PE_STATE_SLOTS);
+    const { buffer, byteOffset } = this.bytes;
+    this.r = new BigUint64Array(buffer, byteOffset, PE_STATE_SLOTS);
+    this.w = new Int32Array(buffer, byteOffset, 2 * PE_STATE_SLOTS);
   }
 
   mrs(name: string): bigint {
@@ -315,6 +337,17 @@ export class StandInPe implements Pe {
   }
   tlbi(operation: unknown): void {
     this.machine.tlbi.push(operation);
+  }
+  invalidateGranule(): void {
+    throw new Error("granule transitions are EL3's");
+  }
+  blockMove(moves: readonly Move[]): BlockMove {
+    return (...bases) => {
+      for (const { from, to, size } of moves) {
+        const source = bases[from.base] + from.offset;
+        this.machine.memory.copyWithin(bases[to.base] + to.offset, source, source + size);
+      }
+    };
   }
 
   compute(counts: number): number {
