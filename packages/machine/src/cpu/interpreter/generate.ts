@@ -167,7 +167,8 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
       storeState(0, target.value);
       s.set(pointer, s.call(host.fetch, "i32", [base]));
       s.brIf(isZero(pointer.value), refetch);
-      s.if(ne(how.value, Interpret.STEPPED), takeBudget);
+      // Of a step, the rest of the budget is put aside again.
+      s.if(ne(how.value, Interpret.STEPPED), takeBudget, () => s.store("BUDGET_HELD", sub(s.load("BUDGET"), 1)));
       s.set(target, s.load("PC", "i64"));
     },
   );
