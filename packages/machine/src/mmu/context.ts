@@ -43,13 +43,13 @@ const join = (lo: number, hi: number): number => (hi >>> 0) * 2 ** 32 + (lo >>> 
 export interface TableRange {
   /** No walk is made: EPD, E0PD, or a size that the architecture does not allow. Translation fault, level 0. */
   readonly off: boolean;
-  /** Bits of input address that the tables cover, and the first address beyond. */
+  /** Bits of input address that the tables cover. */
   readonly inputBits: number;
-  readonly limit: number;
   /** Level of the first look-up. */
   readonly level: number;
   /** Physical or intermediate address of the first table. */
-  readonly base: number;
+  readonly baseLo: number;
+  readonly baseHi: number;
   /** Entries of the first table minus one; concatenated stage-2 tables count as one. */
   readonly indexMask: number;
   /** The table's address exceeds the output size: Address size fault, level 0. */
@@ -80,8 +80,7 @@ export function topByteIgnored(lo: number, hi: number, twoRanges: boolean): { da
 
 export interface Stage2 {
   readonly range: TableRange;
-  readonly limit: number;
-  /** The same for bits 47:32 of an output address. */
+  /** Bits 47:32 of output addresses from here on are too big. */
   readonly limitHi: number;
   /** PAS of the tables. */
   readonly walkPas: Pas;
@@ -96,9 +95,9 @@ export interface Stage2 {
 const NO_RANGE: TableRange = {
   off: true,
   inputBits: 48,
-  limit: 2 ** 48,
   level: 0,
-  base: 0,
+  baseLo: 0,
+  baseHi: 0,
   indexMask: 0,
   baseTooBig: false,
   hpd: false,
@@ -221,9 +220,8 @@ export class TranslationContext {
   /** TCR_ELx.HA: walks set the Access flag; HD with it: and the dirty state. */
   ha = false;
   hd = false;
-  /** Stage-1 output addresses from here on are too big. */
+  /** Stage-1 output addresses from here on are too big; and bits 47:32 of one. */
   limit = 0;
-  /** The same for bits 47:32 of an output address. */
   limitHi = 0;
   /** The same while stage 1 is off. */
   offLimit = 0;
@@ -338,9 +336,9 @@ export class TranslationContext {
     return {
       off: options.off || !valid,
       inputBits,
-      limit: 2 ** inputBits,
       level,
-      base,
+      baseLo: base | 0,
+      baseHi: (base / 2 ** 32) | 0,
       indexMask: 2 ** entryBits - 1,
       baseTooBig: base >= this.limit,
       hpd,
@@ -368,7 +366,6 @@ export class TranslationContext {
     if (state !== SecurityState.SECURE) {
       this.stage2 = {
         range: stage2Range(vtcr, vttbr, limit, paBits),
-        limit,
         limitHi,
         walkPas: pas,
         outputPas: pas,
@@ -388,10 +385,9 @@ export class TranslationContext {
     const vsttbr = join(key[18]!, key[19]! & 0xffff);
     // T0SZ, SL0 and TG0 are VSTCR_EL2's, the rest is VTCR_EL2's.
     const range = stage2Range(vstcr, vsttbr, limit, paBits);
-    this.stage2 = { range, limit, limitHi, walkPas: choose(sw), outputPas: choose(sa), walks, ha, hd };
+    this.stage2 = { range, limitHi, walkPas: choose(sw), outputPas: choose(sa), walks, ha, hd };
     this.stage2Ns = {
       range: stage2Range(vtcr, vttbr, limit, paBits),
-      limit,
       limitHi,
       walkPas: choose(nsw),
       outputPas: choose(nsa),
@@ -437,7 +433,7 @@ export class TranslationContext {
       }
     }
     tlb.dropPage(lo, hi);
-    if (leaf) walks.drop(lo, hi);
+    if (leaf) walks.dropBlock(lo, hi);
     else walks.forget();
   }
 
@@ -467,9 +463,9 @@ function stage2Range(tcr: number, ttbr: number, limit: number, paBits: number): 
   return {
     off: false,
     inputBits,
-    limit: 2 ** inputBits,
     level,
-    base,
+    baseLo: base | 0,
+    baseHi: (base / 2 ** 32) | 0,
     indexMask: 2 ** entryBits - 1,
     baseTooBig: base >= limit,
     hpd: false,

@@ -64,10 +64,10 @@ export class WalkCache {
     words[slot + Walked.KIND] = kind;
   }
 
-  /** Forgets the region of an address. */
-  drop(lo: number, hi: number): void {
-    const slot = slotOf(lo, hi);
-    if (this.words[slot] === lo >>> 21 && this.words[slot + HI] === hi) this.words[slot + GENERATION] = 0;
+  /** Forgets the block that maps an address, if one does. */
+  dropBlock(lo: number, hi: number): void {
+    const slot = this.find(lo, hi);
+    if (slot >= 0 && (this.words[slot + Walked.KIND]! & Restriction.LEVEL) !== 3) this.words[slot + GENERATION] = 0;
   }
 
   forget(): void {

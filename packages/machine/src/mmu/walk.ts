@@ -46,8 +46,8 @@ export { Permission };
 /** Of the input address, the bits below what a leaf of a level covers; level 0 has no leaves. */
 const LEAF_OFFSET = [0, 0x3fff_ffff, 0x1f_ffff, 0xfff] as const;
 
-/** Output address of a descriptor: bits 47:12. */
-const outputOf = (lo: number, hi: number): number => (hi & 0xffff) * 2 ** 32 + ((lo & ~0xfff) >>> 0);
+/** An address in two words as a number; below 2^53. */
+const join = (lo: number, hi: number): number => hi * 2 ** 32 + (lo >>> 0);
 
 /** A page's descriptor that an access can use as it is. */
 const PAGE_READY = VALID | TABLE | AF;
@@ -94,11 +94,11 @@ export class TableWalker {
   }
 
   get ipa(): number {
-    return this.ipaHi * 2 ** 32 + (this.ipaLo >>> 0);
+    return join(this.ipaLo, this.ipaHi);
   }
 
   get pa(): number {
-    return this.paHi * 2 ** 32 + (this.paLo >>> 0);
+    return join(this.paLo, this.paHi);
   }
 
   /**
@@ -185,7 +185,7 @@ export class TableWalker {
       return undefined;
     }
     const { s1Permissions } = this;
-    const second = this.stage2(context, stage2, protection, this.ipa, options, false);
+    const second = this.stage2(context, stage2, protection, this.ipaLo, this.ipaHi, options, false);
     if (second) return second;
     this.permissions &= s1Permissions;
     return undefined;
@@ -207,20 +207,15 @@ export class TableWalker {
     if (range.baseTooBig) return stage1Fault("address-size", 0);
 
     let tablePas = context.ownPas;
-    let { level, base } = range;
+    let { level, baseLo, baseHi } = range;
     let mask = range.indexMask;
     // What tables restrict, as the walk cache remembers it.
     let restrictions = 0;
     for (;;) {
-      const entry = base + (indexAt(lo, hi, level) & mask) * 8;
-      const fault = this.fetchStage1(
-        context,
-        protection,
-        entry,
-        tablePas,
-        level,
-        options.update ? WALK_READ : WALK_LOOK,
-      );
+      // Tables are aligned to their size.
+      const entryLo = baseLo | ((indexAt(lo, hi, level) & mask) << 3);
+      const { update } = options;
+      const fault = this.fetchStage1(context, protection, entryLo, baseHi, tablePas, level, update);
       if (fault) return fault;
       const dLo = this.lo;
       const dHi = this.hi;
@@ -228,8 +223,7 @@ export class TableWalker {
       const isTable = (dLo & TABLE) !== 0;
       if ((dLo & VALID) === 0 || (isTable ? false : level === 0 || level === 3))
         return stage1Fault("translation", level);
-      const output = outputOf(dLo, dHi);
-      if (output >= context.limit) return stage1Fault("address-size", level);
+      if ((dHi & 0xffff) >= context.limitHi) return stage1Fault("address-size", level);
       if (isTable && level < 3) {
         if (!range.hpd) {
           if ((dHi & AP_TABLE0) !== 0) restrictions |= Restriction.NO_EL0;
@@ -241,7 +235,8 @@ export class TableWalker {
           tablePas = Pas.NS;
           restrictions |= Restriction.NS;
         }
-        base = output;
+        baseLo = dLo & ~0xfff;
+        baseHi = dHi & 0xffff;
         level++;
         mask = 0x1ff;
         continue;
@@ -260,10 +255,10 @@ export class TableWalker {
       if ((need & ~this.s1Permissions) !== 0) return stage1Fault("permission", level);
       const dirty = clean && (need & Permission.WRITE) !== 0;
       if (clean && !dirty) this.s1Permissions &= ~Permission.WRITE;
-      if (!options.update) return undefined;
+      if (!update) return undefined;
       const updated = (dirty ? dLo & ~AP2 : dLo) | AF;
       if (updated !== dLo) {
-        const refusal = this.mayUpdateStage1(context, protection, entry, tablePas);
+        const refusal = this.mayUpdateStage1(context, protection, entryLo, baseHi, tablePas);
         if (refusal) return refusal;
         this.update(word, updated);
       }
@@ -313,15 +308,21 @@ export class TableWalker {
   private fetchStage1(
     context: TranslationContext,
     protection: GranuleProtection,
-    address: number,
+    lo: number,
+    hi: number,
     pas: Pas,
     level: number,
-    options: WalkOptions,
+    update: boolean,
   ): Fault | undefined {
-    const stage2 = context.regime === Regime.EL10 ? context.stage2For(pas === Pas.NS) : undefined;
-    if (!stage2) return this.fetch(protection, address, pas, 1, level, -1, false);
-    const fault = this.stage2(context, stage2, protection, address, options, true);
-    return fault ?? this.fetch(protection, this.pa, this.pas, 1, level, -1, false);
+    const stage2 = context.stage2For(pas === Pas.NS);
+    if (!stage2)
+      return this.fetch(protection, lo, hi, pas) ? undefined : this.unfetched(protection, lo, hi, pas, 1, level);
+    const fault = this.stage2(context, stage2, protection, lo, hi, update ? WALK_READ : WALK_LOOK, true);
+    if (fault) return fault;
+    const { paLo, paHi } = this;
+    return this.fetch(protection, paLo, paHi, this.pas)
+      ? undefined
+      : this.unfetched(protection, paLo, paHi, this.pas, 1, level);
   }
 
   /** Writes the low word of a descriptor, by its index in the memory's words. */
@@ -334,11 +335,12 @@ export class TableWalker {
   private mayUpdateStage1(
     context: TranslationContext,
     protection: GranuleProtection,
-    address: number,
+    lo: number,
+    hi: number,
     pas: Pas,
   ): Fault | undefined {
-    const stage2 = context.regime === Regime.EL10 ? context.stage2For(pas === Pas.NS) : undefined;
-    return stage2 && this.stage2(context, stage2, protection, address, WALK_UPDATE, true);
+    const stage2 = context.stage2For(pas === Pas.NS);
+    return stage2 && this.stage2(context, stage2, protection, lo, hi, WALK_UPDATE, true);
   }
 
   /**
@@ -349,26 +351,28 @@ export class TableWalker {
     context: TranslationContext,
     stage2: Stage2,
     protection: GranuleProtection,
-    ipa: number,
+    ipaLo: number,
+    ipaHi: number,
     options: WalkOptions,
     s1ptw: boolean,
   ): Fault | undefined {
     const { need, unaligned } = options;
     // The space of the IPA: Secure state has two, each with its own tables.
     const pas = stage2 === context.stage2Ns ? Pas.NS : context.ownPas;
-    const missing = this.stage2Leaf(context, stage2, protection, ipa, pas, options, s1ptw);
+    const missing = this.stage2Leaf(context, stage2, protection, ipaLo, ipaHi, pas, options, s1ptw);
     if (missing) return missing;
     const level = this.leafLevel;
     const s1Device = s1ptw ? false : this.s1Device;
-    const s2Device = this.setStage2(context, stage2, this.leafLo, this.leafHi, level, ipa | 0, s1Device);
-    if (unaligned && this.device) return stage2Fault("alignment", level, s1ptw, ipa, pas);
+    const s2Device = this.setStage2(context, stage2, this.leafLo, this.leafHi, level, ipaLo, s1Device);
+    if (unaligned && this.device) return stage2Fault("alignment", level, s1ptw, ipaLo, ipaHi, pas);
     if (this.isForeignToRealm(context)) {
       // Realm state executes and walks its own memory only.
-      if (s1ptw) return stage2Fault("permission", level, s1ptw, ipa, pas);
+      if (s1ptw) return stage2Fault("permission", level, s1ptw, ipaLo, ipaHi, pas);
       this.permissions &= ~Permission.EXECUTE;
     }
-    if (s1ptw && context.ptw && s2Device) return stage2Fault("permission", level, s1ptw, ipa, pas);
-    return (need & ~this.permissions) === 0 ? undefined : stage2Fault("permission", level, s1ptw, ipa, pas);
+    if (s1ptw && context.ptw && s2Device) return stage2Fault("permission", level, s1ptw, ipaLo, ipaHi, pas);
+    if ((need & ~this.permissions) === 0) return undefined;
+    return stage2Fault("permission", level, s1ptw, ipaLo, ipaHi, pas);
   }
 
   /** Sets the output by a stage-2 leaf, with all permissions that the leaf gives; returns whether the leaf says Device. */
@@ -398,42 +402,45 @@ export class TableWalker {
     context: TranslationContext,
     stage2: Stage2,
     protection: GranuleProtection,
-    ipa: number,
+    ipaLo: number,
+    ipaHi: number,
     pas: Pas,
     { need, update }: WalkOptions,
     s1ptw: boolean,
   ): Fault | undefined {
-    const { range, limit, walks } = stage2;
-    const ipaLo = ipa | 0;
-    const ipaHi = (ipa / 2 ** 32) | 0;
+    const { range, limitHi, walks } = stage2;
     const write = (need & Permission.WRITE) !== 0;
     const slot = walks.find(ipaLo, ipaHi);
     if (slot >= 0) {
       const level = walks.words[slot + Walked.KIND]!;
-      const ready = this.readLeaf(walks, slot, level, ipaLo, stage2.limitHi);
+      const ready = this.readLeaf(walks, slot, level, ipaLo, limitHi);
       if (ready && (need & ~stage2Permissions(this.lo, this.hi)) === 0) return this.setLeaf(this.lo, this.hi, level);
     }
-    if (range.off || ipa >= range.limit) return stage2Fault("translation", 0, s1ptw, ipa, pas);
-    if (range.baseTooBig) return stage2Fault("address-size", 0, s1ptw, ipa, pas);
-    let { level, base } = range;
+    if (range.off || !isInRange(range, ipaLo, ipaHi, 0)) {
+      return stage2Fault("translation", 0, s1ptw, ipaLo, ipaHi, pas);
+    }
+    if (range.baseTooBig) return stage2Fault("address-size", 0, s1ptw, ipaLo, ipaHi, pas);
+    let { level, baseLo, baseHi } = range;
     let mask = range.indexMask;
     for (;;) {
-      const entry = base + (stage2Index(ipaLo, ipaHi, level) & mask) * 8;
-      const fault = this.fetch(protection, entry, stage2.walkPas, 2, level, ipa, s1ptw);
-      if (fault) return fault;
+      const entryLo = baseLo | ((stage2Index(ipaLo, ipaHi, level) & mask) << 3);
+      if (!this.fetch(protection, entryLo, baseHi, stage2.walkPas)) {
+        const ipa = BigInt(join(ipaLo, ipaHi));
+        return { ...this.unfetched(protection, entryLo, baseHi, stage2.walkPas, 2, level), s1ptw, ipa };
+      }
       const { lo, hi, word } = this;
       const isTable = (lo & TABLE) !== 0;
       const reserved = !isTable && (level === 0 || level === 3);
-      if ((lo & VALID) === 0 || reserved) return stage2Fault("translation", level, s1ptw, ipa, pas);
-      const output = outputOf(lo, hi);
-      if (output >= limit) return stage2Fault("address-size", level, s1ptw, ipa, pas);
+      if ((lo & VALID) === 0 || reserved) return stage2Fault("translation", level, s1ptw, ipaLo, ipaHi, pas);
+      if ((hi & 0xffff) >= limitHi) return stage2Fault("address-size", level, s1ptw, ipaLo, ipaHi, pas);
       if (isTable && level < 3) {
-        base = output;
+        baseLo = lo & ~0xfff;
+        baseHi = hi & 0xffff;
         level++;
         mask = 0x1ff;
         continue;
       }
-      if ((lo & AF) === 0 && !stage2.ha) return stage2Fault("access-flag", level, s1ptw, ipa, pas);
+      if ((lo & AF) === 0 && !stage2.ha) return stage2Fault("access-flag", level, s1ptw, ipaLo, ipaHi, pas);
       const updated = lo | AF | (write && isClean(stage2, lo, hi) ? S2AP_WRITE : 0);
       this.setLeaf(updated, hi, level);
       // What is only looked up leaves no trace: the next access walks again.
@@ -468,28 +475,41 @@ export class TableWalker {
     return s2Device;
   }
 
-  /** Fetches the descriptor at a physical address into `lo` and `hi`. `ipa`: what is translated, for stage 2, else -1. */
-  private fetch(
+  /** Fetches the descriptor at a physical address into `lo` and `hi`; when it cannot, `unfetched` says why. */
+  private fetch(protection: GranuleProtection, lo: number, hi: number, pas: Pas): boolean {
+    const { memory } = this;
+    const page = memory.pageIndexOfWords(lo, hi);
+    let host = 0;
+    if (page >= 0 && protection.permits(page, pas)) {
+      const frame = memory.touchedPage(page);
+      if (frame !== 0) host = frame + (lo & 0xfff);
+    }
+    if (host === 0) {
+      const address = join(lo, hi);
+      if (protection.check(address, pas) === GPC_OK) host = memory.host(address);
+      if (host <= 0) return false;
+    }
+    const { i32 } = memory;
+    const word = host >>> 2;
+    this.word = word;
+    this.lo = i32[word]!;
+    this.hi = i32[word + 1]!;
+    return true;
+  }
+
+  private unfetched(
     protection: GranuleProtection,
-    address: number,
+    lo: number,
+    hi: number,
     pas: Pas,
     stage: 1 | 2,
     level: number,
-    ipa: number,
-    s1ptw: boolean,
-  ): Fault | undefined {
+  ): Fault {
+    const address = join(lo, hi);
     const refusal = protection.check(address, pas);
-    const host = refusal === GPC_OK ? this.memory.host(address) : 0;
-    if (host > 0) {
-      const { i32 } = this.memory;
-      this.word = host >>> 2;
-      this.lo = i32[this.word]!;
-      this.hi = i32[this.word + 1]!;
-      return undefined;
-    }
-    if (host === NO_FRAME) this.exhausted(address);
-    const where = { stage, level, onWalk: true, s1ptw, ...(ipa < 0 ? {} : { ipa: BigInt(ipa) }) };
+    const where = { stage, level, onWalk: true, s1ptw: false };
     if (refusal !== GPC_OK) return { ...gpcFault(refusal, address, pas), ...where };
+    if (this.memory.host(address) === NO_FRAME) this.exhausted(address);
     return { fault: "external", ...where, pa: BigInt(address), pas };
   }
 }
@@ -502,15 +522,9 @@ const WALK_UPDATE: WalkOptions = { ...WALK_READ, need: Permission.READ | Permiss
 /** Whether a stage-2 leaf may be written once its dirty state is set. */
 const isClean = ({ hd }: Stage2, lo: number, hi: number): boolean => hd && (hi & DBM) !== 0 && (lo & S2AP_WRITE) === 0;
 
-const stage2Fault = (fault: FaultKind, level: number, s1ptw: boolean, ipa: number, pas: Pas): Fault => ({
-  fault,
-  stage: 2,
-  level,
-  onWalk: false,
-  s1ptw,
-  ipa: BigInt(ipa),
-  pas,
-});
+function stage2Fault(fault: FaultKind, level: number, s1ptw: boolean, ipaLo: number, ipaHi: number, pas: Pas): Fault {
+  return { fault, stage: 2, level, onWalk: false, s1ptw, ipa: BigInt(join(ipaLo, ipaHi)), pas };
+}
 
 const stage1Fault = (fault: FaultKind, level: number): Fault => ({
   fault,
