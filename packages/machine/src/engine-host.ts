@@ -147,8 +147,8 @@ export class MachineHost implements EngineHost {
     return (array + ((lo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >>> 0;
   }
 
-  translate(base: number): number {
-    return this.machine.translator?.translate(base) ? 1 : 0;
+  translate(base: number, entered: number): number {
+    return this.machine.translator?.translate(base, entered !== 0) ? 1 : 0;
   }
 
   system(base: number, insn: number): number {

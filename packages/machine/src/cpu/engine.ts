@@ -30,6 +30,8 @@ export const REACH_COUNTS = 0x80000;
 export const REACH_COUNT_ENTRIES = 0x10000;
 /** i32: a place that was reached more often than this is translated. */
 export const REACH_THRESHOLD = 0xa0000;
+/** How often the dispatcher enters a region before it says so. */
+export const PROMOTE_AT = 5000;
 /** i64: instructions that translated code has executed. */
 export const TRANSLATED_COUNT = 0xa0008;
 /** i64: how often translated code was entered. */
@@ -137,8 +139,11 @@ export interface EngineHost {
    * PSTATE and system registers are in the state. `access` as for `load` and `store`.
    */
   fill(base: number, vaLo: number, vaHi: number, size: number, access: number): number;
-  /** The place at PC has been reached often. 1: there is translated code for it now; 0: there is none. */
-  translate(base: number): number;
+  /**
+   * The place at PC has been reached often; with `entered` 1, its translated code. The engine looks for translated code again
+   * after 1; after 0 there is none.
+   */
+  translate(base: number, entered: number): number;
   /**
    * Any instruction that the engine does not do itself: system registers, SYS, exception generation, ERET, WFI/WFE,
    * barriers with an effect, undefined words, unimplemented features. Returns a HostReply.

@@ -5,6 +5,7 @@
  */
 import {
   EngineExit,
+  PROMOTE_AT,
   REACH_COUNT_ENTRIES,
   REACH_COUNTS,
   REACH_THRESHOLD,
@@ -180,6 +181,15 @@ export function dispatcherFunction({ interpret, translate, region, regions }: Di
     s.set(entry, add(wrap(target.value), s.loadAt(entry.value, "i32", 8)));
     s.set(slot, JumpCache.address(entry.value));
     s.if(fits(s, slot.value, entry.value), () => {
+      emit(code, slot.value);
+      emit(code, add(s.loadAt(slot.value, "i32", JumpCache.HITS), 1));
+      code.localTee(result.index);
+      code.memory("i32_store", JumpCache.HITS, 2);
+      s.if(eq(result.value, PROMOTE_AT), () => {
+        s.do(translate, [base, i32(1)]);
+        code.op("drop");
+        code.br(again);
+      });
       emit(code, base);
       emit(code, s.loadAt(slot.value, "i32", JumpCache.ENTRY));
       emit(code, sub(target.value, sext(s.loadAt(slot.value, "i32", JumpCache.PLACE))));
@@ -194,7 +204,7 @@ export function dispatcherFunction({ interpret, translate, region, regions }: Di
   });
   s.set(result, s.call(interpret, "i32", [base, how.value]));
   s.if(eq(result.value, InterpreterExit.HOT), () => {
-    s.brIf(s.call(translate, "i32", [base]), again);
+    s.brIf(s.call(translate, "i32", [base, i32(0)]), again);
     s.set(result, s.call(interpret, "i32", [base, i32(Interpret.STEP)]));
   });
   s.brIf(ne(result.value, EngineExit.LEAVE), again);

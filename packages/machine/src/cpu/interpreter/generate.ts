@@ -285,7 +285,7 @@ export function generateInterpreter(): Uint8Array {
     system: importHost("system", 2),
     misaligned: importHost("misaligned", 2, []),
   };
-  const importTranslator = { fill: importHost("fill", 5), translate: importHost("translate", 1) };
+  const importTranslator = { fill: importHost("fill", 5), translate: importHost("translate", 2) };
   const operate = module.importFunction("realmbox", "operate", { params: [I, I, L, L, L], results: [L] });
   const regions = module.importTable("realmbox", "regions", 0);
   const called = { params: [I, I], results: [I] };

@@ -48,7 +48,7 @@ export function createInterpreter(options: {
     system: (base, insn) => host.system(base >>> 0, insn >>> 0),
     misaligned: (base, kind) => host.misaligned(base >>> 0, kind),
     fill: (base, vaLo, vaHi, size, flags) => host.fill(base >>> 0, vaLo >>> 0, vaHi >>> 0, size, flags),
-    translate: (base) => host.translate(base >>> 0),
+    translate: (base, entered) => host.translate(base >>> 0, entered),
   };
   const words = new Int32Array(memory.buffer);
   /** `FpOperation` number `operation` on a PE: under its FPCR, adding to its FPSR. WebAssembly's i64 are signed here. */

@@ -6,7 +6,7 @@
  * the width, and a division must not meet its trapping operands (use `choose` around it).
  */
 import { invariant } from "@realmbox/abi";
-import type { CodeWriter } from "../wasm/code.js";
+import type { CodeWriter, Op } from "../wasm/code.js";
 import type { SimdOpName } from "../wasm/simd.js";
 
 export type IntType = "i32" | "i64";
@@ -63,9 +63,11 @@ export const i64 = (value: number | bigint): Expr => constant("i64", value);
 
 const isExpr = (operand: Operand): operand is Expr => typeof operand === "object";
 const isConst = (e: Expr): e is Extract<Expr, { op: "const" }> => e.op === "const";
-const hasValue = (e: Expr, value: bigint): boolean => e.op === "const" && e.value === value;
 
-const COMPARES: readonly string[] = ["eq", "ne", "lt_s", "lt_u", "gt_s", "gt_u", "le_s", "le_u", "ge_s", "ge_u"];
+const COMPARES: ReadonlySet<string> = new Set(["eq", "ne", "lt_s", "lt_u", "gt_s", "gt_u", "le_s", "le_u", "ge_s", "ge_u"]);
+/** Of which 0 is the neutral operand on the left, and on the right. */
+const NEUTRAL_LEFT: ReadonlySet<string> = new Set(["add", "or", "xor"]);
+const NEUTRAL_RIGHT: ReadonlySet<string> = new Set(["add", "sub", "or", "xor", "shl", "shr_s", "shr_u", "rotr"]);
 
 function evaluate(op: BinaryOp, type: IntType, a: bigint, b: bigint): bigint | undefined {
   const bits = type === "i32" ? 32 : 64;
@@ -107,16 +109,21 @@ function binary(op: BinaryOp, left: Operand, right: Operand): Expr {
   const a = isExpr(left) ? left : constant(type, left);
   const b = isExpr(right) ? right : constant(type, right);
   invariant(a.type === b.type, "operands have one type", op);
-  const resultType = COMPARES.includes(op) ? "i32" : type;
+  const resultType = COMPARES.has(op) ? "i32" : type;
   if (isConst(a) && isConst(b)) {
     const value = evaluate(op, type, a.value, b.value);
     if (value !== undefined) return constant(resultType, value);
   }
-  if ((op === "add" || op === "or" || op === "xor") && hasValue(a, 0n)) return b;
-  if (["add", "sub", "or", "xor", "shl", "shr_s", "shr_u", "rotr"].includes(op) && hasValue(b, 0n)) return a;
-  if (op === "and" && (hasValue(a, 0n) || hasValue(b, -1n))) return a;
-  if (op === "and" && (hasValue(b, 0n) || hasValue(a, -1n))) return b;
-  if (op === "mul" && hasValue(b, 1n)) return a;
+  if (isConst(b)) {
+    if (b.value === 0n && NEUTRAL_RIGHT.has(op)) return a;
+    if (op === "and" && b.value === -1n) return a;
+    if (op === "and" && b.value === 0n) return b;
+    if (op === "mul" && b.value === 1n) return a;
+  } else if (isConst(a)) {
+    if (a.value === 0n && NEUTRAL_LEFT.has(op)) return b;
+    if (op === "and" && a.value === 0n) return a;
+    if (op === "and" && a.value === -1n) return b;
+  }
   return { op, type: resultType, args: [a, b] };
 }
 
@@ -187,15 +194,25 @@ export function choose(condition: Expr, a: Expr, b: Expr): Expr {
 
 export const leaf = (type: ExprType, emit: (code: CodeWriter) => void): Leaf => ({ op: "leaf", type, emit });
 
+type OpName = keyof typeof Op;
+const opNames = (type: IntType): Readonly<Record<BinaryOp, OpName>> =>
+  Object.fromEntries(BINARY.map((op) => [op, `${type}_${op}`])) as Record<BinaryOp, OpName>;
+const BINARY: readonly BinaryOp[] = [
+  ...(["add", "sub", "mul", "div_s", "div_u", "and", "or", "xor", "shl", "shr_s", "shr_u", "rotr"] as const),
+  ...(["eq", "ne", "lt_s", "lt_u", "gt_s", "gt_u", "le_s", "le_u", "ge_s", "ge_u"] as const),
+];
+const OPS_32 = opNames("i32");
+const OPS_64 = opNames("i64");
+
 /** Emits the node: its value is on the stack afterwards. */
 export function emit(code: CodeWriter, e: Expr): void {
   switch (e.op) {
+    case "leaf":
+      e.emit(code);
+      return;
     case "const":
       if (e.type === "i32") code.i32(Number(e.value));
       else code.i64(e.value);
-      return;
-    case "leaf":
-      e.emit(code);
       return;
     case "wrap":
       emit(code, e.arg);
@@ -241,6 +258,6 @@ export function emit(code: CodeWriter, e: Expr): void {
     default:
       emit(code, e.args[0]);
       emit(code, e.args[1]);
-      code.op(`${e.args[0].type as IntType}_${e.op}`);
+      code.op((e.args[0].type === "i32" ? OPS_32 : OPS_64)[e.op]);
   }
 }

@@ -32,6 +32,7 @@ import { offsetOf, R, type RegName } from "../state.js";
 import type { CodeWriter, Op } from "../wasm/code.js";
 import type { FunctionLocals } from "./locals.js";
 import { Mode } from "./mode.js";
+import { fieldValue } from "./decode.js";
 import type { Instruction } from "./region.js";
 
 const SP = R.SP;
@@ -88,13 +89,10 @@ export class TranslatorContext implements Context {
     this.branchCondition = undefined;
     this.locals.release();
     const { word, form } = instruction;
-    const operands: Record<string, number | Field> = {};
-    for (const [name, place] of form.fields) {
-      operands[name] =
-        form.shape[name] ?? ({ ...i32(fieldOf(word, place)), lo: place.lo, width: place.width } as unknown as Field);
-    }
+    const { operands } = form;
+    for (const [name, place] of form.values) operands[name] = fieldValue(fieldOf(word, place));
     if (form.row.fp && (this.mode & Mode.FP_TRAP) !== 0) throw new NotTranslated();
-    form.row.sem(this, operands);
+    form.row.sem(this, operands as Parameters<typeof form.row.sem>[1]);
   }
 
   // Registers

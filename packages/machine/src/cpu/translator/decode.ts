@@ -5,6 +5,7 @@
 
 import { rowsOfClass } from "../disassemble.js";
 import { KEY_COUNT, keyOf } from "../interpreter/decode.js";
+import { type Expr, i32 } from "../rows/expr.js";
 import { type FieldPlace, fieldOf, type Row } from "../rows/row.js";
 import { type Effects, effectsOf } from "./effects.js";
 
@@ -15,11 +16,19 @@ export interface Form {
   readonly row: Row;
   readonly shape: Readonly<Record<string, number>>;
   readonly fields: readonly (readonly [name: string, place: FieldPlace])[];
+  /** What `sem` is given: the shape, and a place for each other field, filled in anew for each instruction. */
+  readonly operands: Record<string, number | Expr>;
+  /** The fields that are not the shape's. */
+  readonly values: readonly (readonly [name: string, place: FieldPlace])[];
   /** Fixed bits outside the key. */
   readonly mask: number;
   readonly value: number;
   readonly effects: Effects;
 }
+
+const SMALL: readonly Expr[] = Array.from({ length: 64 }, (_, value) => i32(value));
+/** A constant; most fields are register numbers. */
+export const fieldValue = (value: number): Expr => SMALL[value] ?? i32(value);
 
 const inKey = ({ lo, width }: FieldPlace): boolean => (((2 ** width - 1) << lo) & ~KEY_MASK) === 0;
 
@@ -42,6 +51,8 @@ function formsOf(word: number): readonly Form[] {
       row,
       shape,
       fields: entries,
+      operands: Object.fromEntries(entries.map(([name]) => [name, shape[name] ?? fieldValue(0)])),
+      values: entries.filter(([name]) => !(name in shape)),
       mask: (row.mask & ~KEY_MASK) >>> 0,
       value: (row.value & ~KEY_MASK) >>> 0,
       effects: effectsOf(row, shape, entries),

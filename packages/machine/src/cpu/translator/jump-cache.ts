@@ -17,6 +17,8 @@ export const JumpCache = {
   PLACE: 12,
   /** i32: mode of the code. */
   MODE: 16,
+  /** i32: how often the dispatcher has entered it here since it was put in. */
+  HITS: 20,
 
   /** Address of the entry for a host address. */
   address: (host: Expr): Expr => add(shl(and(host, (JUMP_CACHE_ENTRIES - 1) << 2), 3), JUMP_CACHE),

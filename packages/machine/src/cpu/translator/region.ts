@@ -39,8 +39,14 @@ export interface Region {
   readonly pages: ReadonlyMap<number, number>;
   /** Places of instructions that are always the interpreter's. */
   readonly leaving: ReadonlySet<number>;
+  /** Whether an indirect branch that is no return ends some block: its targets are not known until they are reached. */
+  readonly hasIndirect: boolean;
   readonly instructionCount: number;
 }
+
+/** Whether a place is one of the region's instructions. */
+export const covers = ({ blocks }: Region, place: number): boolean =>
+  blocks.some(({ start, instructions }) => start <= place && place < start + instructions.length * 4);
 
 export interface RegionOptions {
   /** Offset of the root within its page, and others that shall be entries. */
@@ -167,5 +173,6 @@ function assemble(parts: {
   }
   const used = [...entries].filter((at) => byStart.has(at)).map((at) => byStart.get(at)!);
   if (used.length === 0 || !byStart.has([...entries][0]!)) return undefined;
-  return { blocks, byStart, entries: used, pages, leaving, instructionCount: found.size };
+  const hasIndirect = [...found.values()].some(({ form }) => form.effects.jumps === "indirect");
+  return { blocks, byStart, entries: used, pages, leaving, hasIndirect, instructionCount: found.size };
 }

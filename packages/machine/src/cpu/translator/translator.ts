@@ -23,7 +23,7 @@ import { ModuleWriter } from "../wasm/module.js";
 import { emitRegion } from "./emit.js";
 import { JumpCache } from "./jump-cache.js";
 import { modeOf } from "./mode.js";
-import { findRegion, PAGE, type Region } from "./region.js";
+import { covers, findRegion, PAGE, type Region } from "./region.js";
 
 /** Limits of what is kept: reaching one drops everything. */
 export interface TranslatorLimits {
@@ -34,8 +34,11 @@ export interface TranslatorLimits {
 
 export const DEFAULT_LIMITS: TranslatorLimits = { regions: 16_384, codeBytes: 64 << 20 };
 
-/** Guest instructions of one region. */
-const REGION_LIMIT = 400;
+/** Guest instructions of one region: the compiler's time grows faster than linearly. */
+const REGION_LIMIT = 300;
+const REGION_LIMIT_CALLEES = 500;
+/** Times that a region is made. */
+const GENERATIONS = 12;
 /** Times that a page's code was written over, after which less and less of it is translated. */
 const RESTLESS = 8;
 
@@ -66,10 +69,31 @@ export interface TranslatorHost {
   now?(): number;
 }
 
+/** Where a PE is, and what its fetch TLB says of that. */
+interface Place {
+  /** PC. */
+  readonly lo: number;
+  readonly hi: number;
+  /** Host address of the array of fetches. */
+  readonly fetch: number;
+  readonly mode: number;
+  /** Host address of the page, and of the instruction. */
+  readonly page: number;
+  readonly host: number;
+}
+
 interface Translation {
   readonly slot: number;
   readonly mode: number;
   readonly region: Region;
+  /** Where it was entered from the interpreter, as places of the region. */
+  readonly roots: readonly number[];
+  readonly withCallees: boolean;
+  /** How many times it has been made anew, and one. */
+  readonly generation: number;
+  /** Places that should be entries when it is made anew, and those that have been waiting. */
+  readonly wanted: Set<number>;
+  readonly isWaiting: Set<number>;
   /** Host address of each entry, by its number. */
   readonly entryHosts: readonly number[];
   readonly codeBytes: number;
@@ -136,51 +160,115 @@ export class Translator {
     return (this.words[at / 4]! >>> 0) + this.words[at / 4 + 1]! * 2 ** 32;
   }
 
-  /** The place at PC of the PE whose state is at `base` is hot: whether there is translated code for it afterwards. */
-  translate(base: number): boolean {
+  /**
+   * The place at PC of the PE whose state is at `base` is hot, or with `entered` its translated code. Whether there is
+   * translated code for it afterwards.
+   */
+  translate(base: number, entered: boolean): boolean {
+    const place = this.placeOf(base);
+    if (!place) return false;
+    const { host, mode } = place;
+    const known = this.entries.get(key(host, mode));
+    if (known) {
+      if (entered && !known.translation.withCallees) this.rebuild(place, known.translation, [], true);
+      else this.remember(known.translation, known.entry);
+      return true;
+    }
+    if (this.isRestless(place.page)) return false;
+    const near = this.nearby(place);
+    if (near) {
+      const { translation, at } = near;
+      translation.wanted.add(at);
+      // One target of a branch table is seldom the last: several are taken in at once.
+      if (translation.wanted.size < translation.generation && !translation.isWaiting.has(at)) {
+        translation.isWaiting.add(at);
+        return false;
+      }
+      if (this.rebuild(place, translation, [...translation.wanted], translation.withCallees)) return true;
+    }
+    return this.make(place, { roots: [place.lo & (PAGE - 1)], shift: 0, withCallees: false, generation: 1 });
+  }
+
+  private placeOf(base: number): Place | undefined {
     const { words } = this;
     const at = base / 4;
     const lo = words[at + R.PC * 2]!;
-    const hi = words[at + R.PC * 2 + 1]!;
-    const fetch = words[at + R.TLB_FETCH * 2]! >>> 0;
-    /** Host address of the page at an offset from PC's. */
-    const hostOf = (offset: number): number => {
-      const start = ((lo & -PAGE) >>> 0) + offset;
-      const pageLo = start | 0;
-      const pageHi = (hi + Math.floor(start / 2 ** 32)) | 0;
-      const entry = (fetch >>> 2) + ((pageLo >>> 12) & (TLB_ENTRIES - 1)) * 4;
-      if (words[entry] !== pageLo || words[entry + 1] !== pageHi) return 0;
-      return (words[entry + 2]! + pageLo) >>> 0;
+    const place = {
+      lo,
+      hi: words[at + R.PC * 2 + 1]!,
+      fetch: words[at + R.TLB_FETCH * 2]! >>> 0,
+      mode: modeOf(words, at),
     };
-    const page = hostOf(0);
-    if (page === 0) return false;
-    const mode = modeOf(words, at);
-    const host = page + (lo & (PAGE - 1));
-    const known = this.entries.get(key(host, mode));
-    if (known) {
-      this.remember(known.translation, known.entry);
-      return true;
-    }
+    const page = this.hostOf(place, 0);
+    return page === 0 ? undefined : { ...place, page, host: page + (lo & (PAGE - 1)) };
+  }
+
+  /** Host address of the page at an offset from that of PC, if the fetch TLB has it; else 0. */
+  private hostOf({ lo, hi, fetch }: Pick<Place, "lo" | "hi" | "fetch">, offset: number): number {
+    const { words } = this;
+    const start = ((lo & -PAGE) >>> 0) + offset;
+    const pageLo = start | 0;
+    const pageHi = (hi + Math.floor(start / 2 ** 32)) | 0;
+    const entry = (fetch >>> 2) + ((pageLo >>> 12) & (TLB_ENTRIES - 1)) * 4;
+    if (words[entry] !== pageLo || words[entry + 1] !== pageHi) return 0;
+    return (words[entry + 2]! + pageLo) >>> 0;
+  }
+
+  /** Code of a page that is written over again and again is translated less and less often. */
+  private isRestless(page: number): boolean {
     const written = this.writtenOver.get(page) ?? 0;
-    if (written > RESTLESS && (written & (written - 1)) !== 0) {
-      this.writtenOver.set(page, written + 1);
-      return false;
-    }
-    const began = this.host.now?.() ?? 0;
-    const region = findRegion({
-      roots: [lo & (PAGE - 1)],
-      hostOf,
-      words,
-      limit: REGION_LIMIT,
-      callees: false,
-    });
-    if (!region) return false;
-    this.add(region, mode, began);
+    if (written <= RESTLESS || (written & (written - 1)) === 0) return false;
+    this.writtenOver.set(page, written + 1);
     return true;
   }
 
-  private add(region: Region, mode: number, began: number): void {
+  /** A region that should have an entry here: the place is one of its instructions, or may be the target of a branch of it. */
+  private nearby({ page, lo, mode }: Place): { translation: Translation; at: number } | undefined {
+    for (const translation of this.byPage.get(page) ?? []) {
+      const { region } = translation;
+      if (translation.mode !== mode || translation.generation > GENERATIONS) continue;
+      for (const [offset, host] of region.pages) {
+        if (host !== page) continue;
+        const at = offset + (lo & (PAGE - 1));
+        const mayReach = region.hasIndirect && region.instructionCount < REGION_LIMIT;
+        if (mayReach || covers(region, at)) return { translation, at };
+      }
+    }
+    return undefined;
+  }
+
+  /** Makes a region anew, with more entries or with its callees. False: it stays. */
+  private rebuild(place: Place, old: Translation, wanted: readonly number[], withCallees: boolean): boolean {
+    const offset = [...old.region.pages].find(([, host]) => host === place.page)?.[0];
+    if (offset === undefined || this.hostOf(place, -offset) !== old.region.pages.get(0)) return false;
+    const roots = [...new Set([...old.roots, ...wanted])];
+    return this.make(place, { roots, shift: -offset, withCallees, generation: old.generation + 1 }, old);
+  }
+
+  /** Finds and compiles a region whose root's page is `shift` from PC's. */
+  private make(
+    place: Place,
+    plan: Pick<Translation, "roots" | "withCallees" | "generation"> & { readonly shift: number },
+    old?: Translation,
+  ): boolean {
+    const began = this.host.now?.() ?? 0;
+    const { roots, shift, withCallees, generation } = plan;
+    const region = findRegion({
+      roots,
+      hostOf: (offset) => this.hostOf(place, offset + shift),
+      words: this.words,
+      limit: withCallees ? REGION_LIMIT_CALLEES : REGION_LIMIT,
+      callees: withCallees,
+    });
+    if (!region) return false;
+    if (old) this.drop(old);
+    this.add({ region, mode: place.mode, roots, withCallees, generation }, began);
+    return true;
+  }
+
+  private add(made: Pick<Translation, "region" | "mode" | "roots" | "withCallees" | "generation">, began: number): void {
     const { counters, limits, host } = this;
+    const { region, mode } = made;
     if (counters.regions >= limits.regions || counters.codeBytes >= limits.codeBytes) {
       counters.evictions++;
       this.dropAll();
@@ -199,7 +287,14 @@ export class Translator {
       const { start } = region.blocks[block]!;
       return region.pages.get(start & -PAGE)! + (start & (PAGE - 1));
     });
-    const translation: Translation = { slot, mode, region, entryHosts, codeBytes: bytes.length };
+    const translation: Translation = {
+      ...made,
+      slot,
+      entryHosts,
+      codeBytes: bytes.length,
+      wanted: new Set(),
+      isWaiting: new Set(),
+    };
     this.slots[slot] = translation;
     counters.translations++;
     counters.regions++;
@@ -213,9 +308,11 @@ export class Translator {
       }
       translations.add(translation);
     }
+    const roots = new Set(made.roots);
     for (const [entry, at] of entryHosts.entries()) {
-      // The first entry is the root: it is this region's from now on. Others may be another's already.
-      if (entry > 0 && this.entries.has(key(at, mode))) continue;
+      // Roots are this region's from now on. Other entries may be another's already.
+      const isRoot = roots.has(region.blocks[region.entries[entry]!]!.start);
+      if (!isRoot && this.entries.has(key(at, mode))) continue;
       this.entries.set(key(at, mode), { translation, entry });
       this.remember(translation, entry);
     }
@@ -231,6 +328,7 @@ export class Translator {
     words[at + JumpCache.ENTRY / 4] = entry;
     words[at + JumpCache.PLACE / 4] = region.blocks[region.entries[entry]!]!.start;
     words[at + JumpCache.MODE / 4] = mode;
+    words[at + JumpCache.HITS / 4] = 0;
   }
 
   /** Something is about to write to a page that has translated code, or has written: the code is gone. */

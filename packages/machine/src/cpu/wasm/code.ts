@@ -227,6 +227,10 @@ export class ByteWriter {
   }
 
   s64(value: bigint): void {
+    if (value >= -0x4000_0000n && value <= 0x3fff_ffffn) {
+      this.s32(Number(value));
+      return;
+    }
     let rest = BigInt.asIntN(64, value);
     while (rest < -64n || rest > 63n) {
       this.u8(Number(rest & 0x7fn) | 0x80);
