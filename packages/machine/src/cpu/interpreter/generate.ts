@@ -21,7 +21,6 @@ import {
   isZero,
   leS,
   ltS,
-  ne,
   or,
   sext,
   shrU,
@@ -121,6 +120,8 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
   const left = s.local("i32");
   const insn = s.local("i32");
   const branchOffset = s.local("i32");
+  // Bits of `pointer` that are zero where the next instruction is looked up; when stepping, everywhere.
+  const pageMask = s.local("i32");
   const scratch = s.local("i32");
   const pcOffset = s.local("i64");
   const target = s.local("i64");
@@ -139,18 +140,14 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
     s.if(or(leS(left.value, 0), s.load("ATTENTION")), () => leave(EngineExit.BUDGET));
   };
 
+  s.set(pageMask, i32(0xfff));
   const refetch = code.loop();
   s.if(eq(how.value, Interpret.STEPPED), () => leave(EngineExit.BUDGET));
   takeBudget();
-  s.if(eq(how.value, Interpret.STEP), () => {
-    s.set(how, i32(Interpret.STEPPED));
-    s.store("BUDGET_HELD", sub(left.value, 1));
-    s.set(left, i32(1));
-  });
   s.set(target, s.load("PC", "i64"));
 
   const jumpTo = code.loop();
-  s.if(leS(left.value, 0), () => {
+  s.if(or(leS(left.value, 0), eq(how.value, Interpret.STEPPED)), () => {
     storeState(0, target.value);
     leave(EngineExit.BUDGET);
   });
@@ -167,12 +164,15 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
       storeState(0, target.value);
       s.set(pointer, s.call(host.fetch, "i32", [base]));
       s.brIf(isZero(pointer.value), refetch);
-      // Of a step, the rest of the budget is put aside again.
-      s.if(ne(how.value, Interpret.STEPPED), takeBudget, () => s.store("BUDGET_HELD", sub(s.load("BUDGET"), 1)));
+      takeBudget();
       s.set(target, s.load("PC", "i64"));
     },
   );
   s.set(pcOffset, sub(target.value, zext(pointer.value)));
+  s.if(eq(how.value, Interpret.STEP), () => {
+    s.set(how, i32(Interpret.STEPPED));
+    s.set(pageMask, i32(0));
+  });
   s.if(eq(how.value, Interpret.MIXED), () => {
     s.set(scratch, s.call(helpers.arrive, "i32", [base, pointer.value, i32(1)]));
     s.if(scratch.value, () => {
@@ -237,7 +237,11 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
   s.set(scratch, add(pointer.value, branchOffset.value));
   s.if(isZero(and(xor(scratch.value, pointer.value), -0x1000)), () => {
     s.set(pointer, scratch.value);
-    s.brIf(ne(how.value, Interpret.MIXED), next);
+    s.brIf(eq(how.value, Interpret.PLAIN), next);
+    s.if(eq(how.value, Interpret.STEPPED), () => {
+      storeState(0, pc);
+      leave(EngineExit.BUDGET);
+    });
     // Calls and branches back begin something; forward branches may come to what has begun.
     const begins = or(leS(branchOffset.value, 0), eq(and(insn.value, 0xfc00_0000 | 0), 0x9400_0000 | 0));
     s.set(scratch, s.call(helpers.arrive, "i32", [base, pointer.value, begins]));
@@ -250,7 +254,7 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
 
   code.end(); // sequential
   s.set(pointer, add(pointer.value, 4));
-  s.brIf(and(pointer.value, 0xfff), next);
+  s.brIf(and(pointer.value, pageMask.value), next);
   s.set(target, pc);
   code.br(jumpTo);
 

@@ -64,7 +64,18 @@ export const i64 = (value: number | bigint): Expr => constant("i64", value);
 const isExpr = (operand: Operand): operand is Expr => typeof operand === "object";
 const isConst = (e: Expr): e is Extract<Expr, { op: "const" }> => e.op === "const";
 
-const COMPARES: ReadonlySet<string> = new Set(["eq", "ne", "lt_s", "lt_u", "gt_s", "gt_u", "le_s", "le_u", "ge_s", "ge_u"]);
+const COMPARES: ReadonlySet<string> = new Set([
+  "eq",
+  "ne",
+  "lt_s",
+  "lt_u",
+  "gt_s",
+  "gt_u",
+  "le_s",
+  "le_u",
+  "ge_s",
+  "ge_u",
+]);
 /** Of which 0 is the neutral operand on the left, and on the right. */
 const NEUTRAL_LEFT: ReadonlySet<string> = new Set(["add", "or", "xor"]);
 const NEUTRAL_RIGHT: ReadonlySet<string> = new Set(["add", "sub", "or", "xor", "shl", "shr_s", "shr_u", "rotr"]);

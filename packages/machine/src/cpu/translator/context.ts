@@ -30,9 +30,9 @@ import { fieldOf } from "../rows/row.js";
 import { extractLane, replaceLane, simd, vectorZero } from "../rows/vector.js";
 import { offsetOf, R, type RegName } from "../state.js";
 import type { CodeWriter, Op } from "../wasm/code.js";
+import { fieldValue } from "./decode.js";
 import type { FunctionLocals } from "./locals.js";
 import { Mode } from "./mode.js";
-import { fieldValue } from "./decode.js";
 import type { Instruction } from "./region.js";
 
 const SP = R.SP;

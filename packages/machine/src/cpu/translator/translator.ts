@@ -266,7 +266,10 @@ export class Translator {
     return true;
   }
 
-  private add(made: Pick<Translation, "region" | "mode" | "roots" | "withCallees" | "generation">, began: number): void {
+  private add(
+    made: Pick<Translation, "region" | "mode" | "roots" | "withCallees" | "generation">,
+    began: number,
+  ): void {
     const { counters, limits, host } = this;
     const { region, mode } = made;
     if (counters.regions >= limits.regions || counters.codeBytes >= limits.codeBytes) {
