@@ -51,7 +51,8 @@ export async function classes({ rounds, only, qemu, realm, scale, library, jit, 
   for (const name of CLASS_NAMES) {
     if (only && !only.includes(name)) continue;
     progress(name);
-    measured.set(name, await measure(name));
+    // One class that fails must not cost the others' figures.
+    measured.set(name, await measure(name).catch((error) => ({ name, error: error.message })));
   }
   return ROWS.flatMap(({ name, must, aim, parts }) => {
     const rows = parts.filter((part) => measured.has(part)).map((part) => measured.get(part));
@@ -59,7 +60,18 @@ export async function classes({ rounds, only, qemu, realm, scale, library, jit, 
     const complete = rows.length === parts.length && rows.every((row) => row.ratio !== undefined);
     const ratio = complete ? geometricMean(rows.map((row) => row.ratio)) : undefined;
     const rounds = complete ? rows[0].ratios.map((_, i) => geometricMean(rows.map((row) => row.ratios[i]))) : [];
-    return [{ name, ratio, must, aim, ...(complete ? { spread: spread(rounds) } : {}), parts: rows }];
+    const error = rows.find((row) => row.error !== undefined)?.error;
+    return [
+      {
+        name,
+        ratio,
+        must,
+        aim,
+        ...(error === undefined ? {} : { error }),
+        ...(complete ? { spread: spread(rounds) } : {}),
+        parts: rows,
+      },
+    ];
   });
 
   /** @param {string} name */
@@ -107,16 +119,19 @@ export async function classes({ rounds, only, qemu, realm, scale, library, jit, 
 export function classesText(rows) {
   const range = (/** @type {{ min: number, max: number } | undefined} */ of) =>
     of ? `${figure(of.min)} to ${figure(of.max)}` : "";
-  const partRow = (part, name) => [
-    name,
-    part.ratio === undefined ? "" : figure(part.ratio),
-    range(part.spread),
-    "",
-    "",
-    figure(part.realmbox.seconds),
-    part.qemu ? figure(part.qemu.seconds) : "",
-    figure(part.realmbox.millionInstructionsPerSecond),
-  ];
+  const partRow = (part, name) =>
+    part.error !== undefined
+      ? [name, "FAILED", ...Array(6).fill("")]
+      : [
+          name,
+          part.ratio === undefined ? "" : figure(part.ratio),
+          range(part.spread),
+          "",
+          "",
+          figure(part.realmbox.seconds),
+          part.qemu ? figure(part.qemu.seconds) : "",
+          figure(part.realmbox.millionInstructionsPerSecond),
+        ];
   const lines = rows.flatMap((row) => {
     if (row.parts.length === 1 && row.ratio !== undefined) {
       const cells = partRow(row.parts[0], row.name);
@@ -128,5 +143,9 @@ export function classesText(rows) {
       ...row.parts.map((part) => partRow(part, `  ${part.name}`)),
     ];
   });
-  return table([["class", "ratio", "spread", "must", "aim", "realmbox, s", "QEMU, s", "M instr/s"], ...lines]);
+  const errors = rows.flatMap(({ parts }) => parts.flatMap(({ error }) => error ?? []));
+  const failures = errors.map((error) => `\n\n${error}`).join("");
+  return (
+    table([["class", "ratio", "spread", "must", "aim", "realmbox, s", "QEMU, s", "M instr/s"], ...lines]) + failures
+  );
 }

@@ -2,6 +2,9 @@
 import { spawn } from "node:child_process";
 import { performance } from "node:perf_hooks";
 
+/** Nothing here takes as long, but for a machine that hangs. */
+export const PATIENCE_MS = 900_000;
+
 /** @param {string} text @param {string} command @param {readonly string[]} args @returns {Promise<number>} */
 export async function secondsTo(text, command, args) {
   const from = performance.now();
@@ -11,6 +14,7 @@ export async function secondsTo(text, command, args) {
   child.stderr.on("data", (chunk) => {
     errors = (errors + chunk).slice(-2000);
   });
+  const patience = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
   try {
     for await (const chunk of child.stdout) {
       output = (output + chunk).slice(-100_000);
@@ -18,6 +22,7 @@ export async function secondsTo(text, command, args) {
     }
     throw new Error(`${command} ended early: ${output.slice(-2000)}${errors}`);
   } finally {
+    clearTimeout(patience);
     child.kill("SIGKILL");
   }
 }

@@ -2,6 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
+import { PATIENCE_MS } from "./process-time.mjs";
 
 const PROGRAM = "qemu-system-aarch64";
 
@@ -38,6 +39,7 @@ export async function runQemu({ kernel, initrd, params, memoryMiB, marks, cpu = 
     ],
     { stdio: ["ignore", "pipe", "ignore"] },
   );
+  const patience = setTimeout(() => qemu.kill("SIGKILL"), PATIENCE_MS);
   const shown = [];
   let text = "";
   let all = "";
@@ -56,6 +58,7 @@ export async function runQemu({ kernel, initrd, params, memoryMiB, marks, cpu = 
     }
     throw new Error(`QEMU, ${params}: ended early\n${all}`);
   } finally {
+    clearTimeout(patience);
     qemu.kill("SIGKILL");
   }
 }

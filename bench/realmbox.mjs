@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { CHILD } from "./paths.mjs";
+import { PATIENCE_MS } from "./process-time.mjs";
 
 /**
  * @typedef {"on" | "off" | number | undefined} Jit
@@ -27,6 +28,8 @@ import { CHILD } from "./paths.mjs";
 async function child(/** @type {object} */ request) {
   const { stdout } = await promisify(execFile)(process.execPath, [CHILD, JSON.stringify(request)], {
     maxBuffer: 1 << 26,
+    timeout: PATIENCE_MS,
+    killSignal: "SIGKILL",
   });
   return JSON.parse(stdout);
 }

@@ -56,7 +56,7 @@ ${Object.entries(TABLES)
  * @property {(what: string) => void} progress
  */
 
-/** @param {readonly string[]} args @returns {Promise<number>} exit code */
+/** @param {readonly string[]} args @returns {Promise<number>} exit code: 1 when something gave a wrong result or failed, 125 for a wrong option */
 export async function bench(args) {
   let parsed;
   try {
@@ -126,15 +126,20 @@ export async function bench(args) {
   const results = {};
   for (const name of wanted) {
     const { run, text, title } = TABLES[/** @type {keyof typeof TABLES} */ (name)];
-    results[name] = await run(options);
+    try {
+      results[name] = await run(options);
+    } catch (error) {
+      results[name] = { error: /** @type {Error} */ (error).message };
+    }
     options.progress("");
-    say(`${title}\n\n${text(results[name])}\n`);
+    say(`${title}\n\n${results[name].error ?? text(results[name])}\n`);
   }
   // The real programs are a row of the classes, too.
-  if (results.classes !== undefined && results.programs?.ratio !== undefined)
+  if (Array.isArray(results.classes) && results.programs?.ratio !== undefined)
     results.classes.push(programsRow(results.programs));
   if (values.json) console.log(JSON.stringify({ schemaVersion: 2, machine, rounds, ...results }, null, 2));
-  return 0;
+  const failed = Object.values(results).some((result) => [result].flat().some(({ error }) => error !== undefined));
+  return failed ? 1 : 0;
 }
 
 /** @param {string} message */
