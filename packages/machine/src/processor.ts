@@ -61,6 +61,16 @@ const TIMER_INPUTS: readonly (readonly [first: number, end: number])[] = (
   ] as const
 ).map(([slot, count]) => [slot * 2, (slot + count) * 2]);
 const TIMER_INPUT_WORDS = TIMER_INPUTS.reduce((sum, [first, end]) => sum + end - first, 0);
+/** Control registers of all timers; bit 0 is ENABLE. */
+const TIMER_CONTROLS = [
+  R.CNTP_CTL_EL0,
+  R.CNTV_CTL_EL0,
+  R.CNTHP_CTL_EL2,
+  R.CNTHV_CTL_EL2,
+  R.CNTHPS_CTL_EL2,
+  R.CNTHVS_CTL_EL2,
+  R.CNTPS_CTL_EL1,
+].map((slot) => slot * 2);
 
 /** Bytes of a vector table. */
 const VECTORS_SIZE = 0x800;
@@ -443,6 +453,12 @@ export class Processor implements Pe {
   /** Whether a register that the timers depend on differs from its value at the last call. */
   timerInputsChanged(): boolean {
     const { w, timerInputs } = this;
+    // While all timers are off, none has an output, and none will: what else they depend on does not matter.
+    if (this.timerOutputs === 0 && this.deadline === Number.POSITIVE_INFINITY) {
+      let controls = 0;
+      for (let i = 0; i < TIMER_CONTROLS.length; i++) controls |= w[TIMER_CONTROLS[i]!]!;
+      if ((controls & 1) === 0) return false;
+    }
     let changed = false;
     let at = 0;
     for (const [first, end] of TIMER_INPUTS) {

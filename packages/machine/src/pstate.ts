@@ -50,11 +50,11 @@ const pack = (sign: number, zero: boolean, carry: boolean, overflow: number): nu
   (sign < 0 ? N : 0) | (zero ? Z : 0) | (carry ? C : 0) | (overflow < 0 ? V : 0);
 
 /** Word index of the bank in which the SP that `pstate` selects lives while another is in use. */
-function bankOf(pstate: number): number {
-  if ((pstate & PSTATE.SP) === 0) return R.SP_EL0 * 2;
-  const el = (pstate >> 2) & 3;
-  return el === 3 ? R.SP_EL3 * 2 : el === 2 ? R.SP_EL2 * 2 : R.SP_EL1 * 2;
-}
+const bankOf = (pstate: number): number => BANKS[pstate & 0xf]!;
+const BANKS: readonly number[] = Array.from({ length: 16 }, (_, mode) => {
+  if ((mode & PSTATE.SP) === 0) return R.SP_EL0 * 2;
+  return [R.SP_EL1, R.SP_EL1, R.SP_EL2, R.SP_EL3][mode >> 2]! * 2;
+});
 
 /** Replaces PSTATE but for NZCV, exchanging the stack pointer when another one is selected. */
 export function setPstate(w: Int32Array, pstate: number): void {

@@ -38,7 +38,7 @@ import { realmException } from "./rec/exception.js";
 import { Rec, RecExit } from "./rec/rec.js";
 import { PeRegisters } from "./rec/registers.js";
 import { rmiCall } from "./rmi/dispatch.js";
-import { addressOf, frameOf, frameOfWords, Page, Pages, UNALIGNED } from "./views.js";
+import { addressOf, frameOf, frameOfWords, NO_FRAME, Page, Pages, UNALIGNED } from "./views.js";
 
 export interface RmmOptions {
   readonly crypto: Crypto;
@@ -76,8 +76,12 @@ export class Rmm {
   readonly pauth: boolean;
   readonly map: MemoryMap;
   readonly granules: GranuleTable;
-  /** Where RmiRecExit is put together. Scratch: begun and written out in one step. */
-  readonly exit = new RecExit(Page.scratch(RmiRecExit.size));
+  /**
+   * RmiRecExit of the exit that is under way in this step (`beginExit`): in the Host's memory, or, when the Host has taken
+   * that away, a place where nobody reads it.
+   */
+  exit: RecExit;
+  readonly lostExit = new RecExit(Page.scratch(RmiRecExit.size));
   /** What the Host finds in X0 to X4, two words each. Scratch, likewise. */
   readonly results = new Int32Array(10);
 
@@ -110,6 +114,7 @@ export class Rmm {
     this.globalsAt = frameOf(this.map.globals);
     this.contextsAt = frameOf(this.map.peContexts);
     this.granules = new GranuleTable(this);
+    this.exit = this.lostExit;
   }
 
   step(pe: Pe, event: SlotEvent): SlotExit {
@@ -129,10 +134,11 @@ export class Rmm {
 
   private begin(pe: Pe): void {
     this.pe = pe;
-    this.registers = this.peRegisters[pe.index] ??= new PeRegisters(pe);
-    this.words = this.registers.words;
-    this.realmMemory = this.isolation.protectedMemory(pe);
-    this.hostMemory = this.isolation.hostMemory(pe);
+    const registers = (this.peRegisters[pe.index] ??= new PeRegisters(pe, this.isolation));
+    this.registers = registers;
+    this.words = registers.words;
+    this.realmMemory = registers.realmMemory;
+    this.hostMemory = registers.hostMemory;
     this.granules.begin();
     this.factsHold = false;
     this.context = undefined;
@@ -227,11 +233,15 @@ export class Rmm {
   hostPage(frame: number): Page | "align" | "bound" | "pas" {
     if (frame === UNALIGNED) return "align";
     if (this.granules.at(frame) === undefined) return "bound";
+    return this.hostPageAt(frame) ?? "pas";
+  }
+
+  /** A page of the Host that a command has named before; undefined: the Host cannot get at it any more. */
+  hostPageAt(frame: number): Page | undefined {
     const data = this.hostMemory.page(frame);
     const known = this.pages.known(frame, data);
     if (known !== undefined) return known;
-    if (isFault(data)) return "pas";
-    return this.pages.add(frame, data);
+    return isFault(data) ? undefined : this.pages.add(frame, data);
   }
 
   /** The same without views: for a granule that is looked at once. */
@@ -241,6 +251,12 @@ export class Rmm {
     const data = this.hostMemory.page(frame);
     if (isFault(data)) return "pas";
     return data;
+  }
+
+  /** Copies 31 general registers from a place in one page to one in another. */
+  copyGprs(to: Page, at: number, from: Page, of: number): void {
+    if (to.frame === NO_FRAME) return; // nobody reads it
+    this.registers.copyGprs(to.at + at, from.at + of, 0);
   }
 
   rd(frame: number): Rd {

@@ -21,6 +21,7 @@ export class Page {
   private signed32: Int32Array | undefined = undefined;
   private words32: Uint32Array | undefined = undefined;
   private words64: BigUint64Array | undefined = undefined;
+  private upper: Page | undefined = undefined;
   private struct: Struct | undefined = undefined;
   private structKind: unknown = undefined;
 
@@ -56,6 +57,11 @@ export class Page {
     return this.u64.subarray(offset / 8, (offset + size) / 8);
   }
 
+  /** The upper half of a granule as a page of its own: RmiRecRun has a structure in each half. */
+  get upperHalf(): Page {
+    return (this.upper ??= new Page(this.frame, this.bytes.subarray(GRANULE_SIZE / 2)));
+  }
+
   /** The structure at the start of the page. */
   as<T extends Struct>(kind: new (page: Page) => T): T {
     if (this.structKind === kind) return this.struct as T;
@@ -85,16 +91,6 @@ export class Pages {
   add(frame: number, bytes: Uint8Array): Page {
     return (this.pages[frame & (PAGES - 1)] = new Page(frame, bytes));
   }
-}
-
-/** Copies the words of `from` to word `at` of `to`: 2 ns each, where `set` needs a view of the place first. */
-export function putWords(to: BigUint64Array, at: number, from: BigUint64Array): void {
-  for (let i = 0; i < from.length; i++) to[at + i] = from[i]!;
-}
-
-/** Fills `to` with the words from word `at` of `from` on. */
-export function takeWords(to: BigUint64Array, from: BigUint64Array, at: number): void {
-  for (let i = 0; i < to.length; i++) to[i] = from[at + i]!;
 }
 
 const word = new BigUint64Array(1);

@@ -52,10 +52,11 @@ export class CpuInterface {
 
   /** Which lines into the PE are asserted, for its present EL and Security state: bits of `Line`. */
   lines(): number {
-    const enabled = (this.#slots.low(R.ICH_HCR_EL2) & ICH_HCR.EN) !== 0;
-    this.#distributor.setPpi(this.#pe.index, MAINTENANCE_INTID, enabled && this.virtual.misr() !== 0);
+    const { virtual } = this;
+    const isActive = virtual.isActive();
+    this.#distributor.setPpi(this.#pe.index, MAINTENANCE_INTID, isActive && virtual.misr() !== 0);
     this.physical.forwardGroups();
-    return enabled ? this.physical.lines() | this.virtual.lines() : this.physical.lines();
+    return isActive ? this.physical.lines() | virtual.lines() : this.physical.lines();
   }
 
   /** EL2 exists in the PE's Security state. */

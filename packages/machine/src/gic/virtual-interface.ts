@@ -27,6 +27,8 @@ const ICH_HCR = {
   VGRP1DIE: 1 << 7,
 };
 const ICH_HCR_WRITABLE = 0xf800_fdff;
+/** Bits that ask for a maintenance interrupt, whatever the list registers hold. */
+const ICH_HCR_CONDITIONS = 0xfe;
 /** Fields of a list register's high word. */
 const LR_HI = { EOI: 1 << 9, GROUP1: 1 << 28, HW: 1 << 29 };
 const LrState = { INVALID: 0, PENDING: 1, ACTIVE: 2, BOTH: 3 } as const;
@@ -67,6 +69,15 @@ export class VirtualInterface {
     let union = 0;
     for (let n = 0; n < LIST_REGISTERS; n++) union |= words[LR_HIGH + 2 * n]!;
     return union !== 0;
+  }
+
+  /**
+   * Whether the interface is on and has anything to say: without list registers in use and without maintenance interrupts
+   * asked for, as most of the time, there is neither a line nor a maintenance condition.
+   */
+  isActive(): boolean {
+    const hcr = this.#slots.low(R.ICH_HCR_EL2);
+    return (hcr & ICH_HCR.EN) !== 0 && ((hcr & ICH_HCR_CONDITIONS) !== 0 || this.#anyInUse());
   }
 
   /** Line.VIRQ, Line.VFIQ or 0. */

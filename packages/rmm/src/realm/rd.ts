@@ -29,7 +29,8 @@ export const RdLayout = layout("RD", GRANULE_SIZE, {
 });
 
 const RTT_BASE = RdLayout.fields.rtt_base.offset / 4;
-const GRANULE_BITS = 12;
+/** Pages of the Protected half by IPA width. */
+const PROTECTED_PAGES = Array.from({ length: 65 }, (_, width) => 2 ** (width - 1 - 12));
 
 export class Rd extends structClass(RdLayout) {
   /** First IPA of the Unprotected half, and size of the Protected one. DEN0137, "Protected IPA". */
@@ -43,12 +44,12 @@ export class Rd extends structClass(RdLayout) {
   }
 
   isProtected(ipa: bigint): boolean {
-    return toNumber(ipa) < 2 ** (this.ipa_width - 1);
+    return toNumber(ipa) < PROTECTED_PAGES[this.ipa_width]! * GRANULE_SIZE;
   }
 
   /** The same of a page of the IPA space, by its number. */
   isProtectedPage(page: number): boolean {
-    return page < 2 ** (this.ipa_width - 1 - GRANULE_BITS);
+    return page < PROTECTED_PAGES[this.ipa_width]!;
   }
 
   /** Frame number of the first start table. */

@@ -3,7 +3,6 @@
  * fills what its reason has, and leaves; everything else is filled here or stays zero.
  */
 import {
-  REC_EXIT_OFFSET,
   REC_EXIT_REASON_NAMES,
   REC_GIC_HCR_EXIT_MASK,
   REC_GIC_HCR_HOST_MASK,
@@ -12,17 +11,22 @@ import {
   type RmiRecExitReason,
   type TraceValue,
 } from "@realmbox/abi";
-import { ichVmcr, isFault, isPmuInterrupting, R, type SlotExit } from "@realmbox/machine";
+import { ichVmcr, isPmuInterrupting, R, type SlotExit } from "@realmbox/machine";
 import { PeContextLayout } from "../memory-map.js";
 import { ok, type RmiFailure } from "../rmi/command.js";
 import { completeRmi } from "../rmi/complete.js";
 import type { Rmm } from "../rmm.js";
 import { addressOf, lowOf } from "../views.js";
-import { REC_AUX, type Rec } from "./rec.js";
+import { REC_AUX, type Rec, RecExit } from "./rec.js";
 import { outputs, timerControl } from "./timers.js";
 
-/** Clears RmiRecExit and sets its reason. */
+/**
+ * Clears RmiRecExit and sets its reason. The Host may have delegated the page meanwhile: then it does not learn what
+ * happened, and the REC stays as it is.
+ */
 export function beginExit(rmm: Rmm, reason: RmiRecExitReason): void {
+  const run = rmm.hostPageAt(rmm.peContext().runFrame);
+  rmm.exit = run === undefined ? rmm.lostExit : run.upperHalf.as(RecExit);
   rmm.exit.bytes.fill(0);
   rmm.exit.exit_reason = reason;
 }
@@ -64,11 +68,7 @@ export function leaveRec(rmm: Rmm): SlotExit {
   results[X4 + 1] = words[CONTEXT.X4 + 1]!;
 
   const traced = rmm.trace?.wants("rmi") ? { rec: rec.addr, run_ptr: addressOf(runFrame) } : undefined;
-  // The Host may have delegated the page meanwhile: then it does not learn what happened, and the REC stays as it is.
-  const run = rmm.hostMemory.page(runFrame);
-  if (isFault(run)) return completeRmi(rmm, REC_ENTER, traced, REFUSED);
-  run.set(rmm.exit.bytes, REC_EXIT_OFFSET);
-  return completeRmi(rmm, REC_ENTER, traced, ok);
+  return completeRmi(rmm, REC_ENTER, traced, rmm.exit === rmm.lostExit ? REFUSED : ok);
 }
 const REC_ENTER = { name: "RMI_REC_ENTER", out: [] } as const;
 const REFUSED: RmiFailure = { status: "RMI_ERROR_INPUT", index: 0, condition: "run_pas" };

@@ -100,9 +100,6 @@ export class Rec extends structClass(RecLayout) {
 
 /** RmiRecEnter in the Host's memory, in place: for the step that reads it. */
 export class RecEnter extends structClass(RmiRecEnter) {
-  readonly gprWords = this.page.wordsOf(RmiRecEnter.fields.gprs);
-  readonly listRegisters = this.page.wordsOf(RmiRecEnter.fields.gicv3_lrs);
-
   getGpr(n: number): bigint {
     return this.get64(RmiRecEnter.fields.gprs.offset + 8 * n);
   }
@@ -110,8 +107,6 @@ export class RecEnter extends structClass(RmiRecEnter) {
 
 /** RmiRecExit as it is put together, before it goes to the Host's memory. */
 export class RecExit extends structClass(RmiRecExit) {
-  readonly gprWords = this.page.wordsOf(RmiRecExit.fields.gprs);
-
   getGpr(n: number): bigint {
     return this.get64(RmiRecExit.fields.gprs.offset + 8 * n);
   }

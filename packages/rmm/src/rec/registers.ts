@@ -2,7 +2,8 @@
  * The registers of a PE that a REC has for itself, as runs of words: views that are made once for each PE; and what a REC
  * entry and exit move, as block moves between the PE, the REC and the PE's context, where the Host's EL1 state is meanwhile.
  */
-import { type BlockMove, GROUPS, type Move, type Pe, R } from "@realmbox/machine";
+import { type BlockMove, GROUPS, type MemoryPort, type Move, type Pe, R } from "@realmbox/machine";
+import type { Isolation } from "../isolation/isolation.js";
 import { PeContextLayout } from "../memory-map.js";
 import { RecLayout } from "./rec.js";
 
@@ -34,6 +35,8 @@ const LEAVE: readonly Move[] = [
   { from: HOST_EL1, to: inPe(GROUPS.EL1.first), size: fields.el1.size },
 ];
 
+const GPRS: readonly Move[] = [{ from: { base: 1, offset: 0 }, to: { base: 0, offset: 0 }, size: fields.gprs.size }];
+
 export class PeRegisters {
   /** The whole state as 32-bit words: the register of slot s in words 2s and 2s + 1. */
   readonly words: Int32Array;
@@ -44,8 +47,13 @@ export class PeRegisters {
   readonly at: number;
   readonly enter: BlockMove;
   readonly leave: BlockMove;
+  /** Copies 31 general registers: of two addresses. */
+  readonly copyGprs: BlockMove;
+  /** The ports through which the RMM on this PE reaches Realm and Host memory. */
+  readonly realmMemory: MemoryPort;
+  readonly hostMemory: MemoryPort;
 
-  constructor(pe: Pe) {
+  constructor(pe: Pe, { protectedMemory, hostMemory }: Pick<Isolation, "protectedMemory" | "hostMemory">) {
     const run = (first: number, count: number) => pe.r.subarray(first, first + count);
     this.words = pe.w;
     this.debug = run(GROUPS.DEBUG.first, GROUPS.DEBUG.count);
@@ -54,5 +62,8 @@ export class PeRegisters {
     this.at = pe.bytes.byteOffset;
     this.enter = pe.blockMove(ENTER);
     this.leave = pe.blockMove(LEAVE);
+    this.copyGprs = pe.blockMove(GPRS);
+    this.realmMemory = protectedMemory(pe);
+    this.hostMemory = hostMemory(pe);
   }
 }

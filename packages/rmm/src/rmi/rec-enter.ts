@@ -22,7 +22,7 @@ import { readCompleted } from "../rec/sysreg.js";
 import { maskTimers, timersAsserted } from "../rec/timers.js";
 import type { Rmm } from "../rmm.js";
 import { realmPage } from "../rtt/walk.js";
-import { lowOf, Page, pageOfWords, putWords } from "../views.js";
+import { lowOf, Page, pageOfWords } from "../views.js";
 import { ENTERED, EXITED, rmiCommand } from "./command.js";
 
 const FLAGS = RMI_REC_ENTER_FLAGS;
@@ -124,18 +124,21 @@ const CONTROLS: readonly EntryControls[] = Array.from({ length: 8 }, (_, i) => (
   vserror: (i & 4) !== 0,
 }));
 
-/** Where the PE context has what the command was called with: X1, X2 and X4. */
-const KEPT = [
-  [PeContextLayout.fields.rec.offset / 4, 2 * (R.X0 + 1)],
-  [PeContextLayout.fields.run.offset / 4, 2 * (R.X0 + 2)],
-  [PeContextLayout.fields.x4.offset / 4, 2 * (R.X0 + 4)],
-] as const;
+// Where the PE context has what the command was called with: X1, X2 and X4.
+const CONTEXT_REC = PeContextLayout.fields.rec.offset / 4;
+const CONTEXT_RUN = PeContextLayout.fields.run.offset / 4;
+const CONTEXT_X4 = PeContextLayout.fields.x4.offset / 4;
+const X1 = 2 * (R.X0 + 1);
+const X2 = 2 * (R.X0 + 2);
+const X4 = 2 * (R.X0 + 4);
 
-function keepCall(context: PeContext, words: Int32Array): void {
-  for (const [to, from] of KEPT) {
-    context.words[to] = words[from]!;
-    context.words[to + 1] = words[from + 1]!;
-  }
+function keepCall({ words: kept }: PeContext, words: Int32Array): void {
+  kept[CONTEXT_REC] = words[X1]!;
+  kept[CONTEXT_REC + 1] = words[X1 + 1]!;
+  kept[CONTEXT_RUN] = words[X2]!;
+  kept[CONTEXT_RUN + 1] = words[X2 + 1]!;
+  kept[CONTEXT_X4] = words[X4]!;
+  kept[CONTEXT_X4 + 1] = words[X4 + 1]!;
 }
 
 /** The Realm learns how far its RSI_IPA_STATE_SET went: X0 to X2. */
@@ -161,7 +164,8 @@ function completeHostCall(
   rec.host_call_pending = 0;
   // When the Realm itself made its structure EMPTY, from another REC, it gets no answer.
   const status = isPage ? RSI_STATUS.RSI_SUCCESS : RSI_STATUS.RSI_ERROR_INPUT;
-  if (isPage) putWords(page.u64, ((low & 0xfff) + RsiHostCall.fields.gprs.offset) / 8, enter.gprWords);
+  const at = (low & 0xfff) + RsiHostCall.fields.gprs.offset;
+  if (isPage) rmm.copyGprs(page, at, enter.page, RmiRecEnter.fields.gprs.offset);
   rmm.words[2 * R.X0] = status;
   rmm.words[2 * R.X0 + 1] = 0;
   return undefined;

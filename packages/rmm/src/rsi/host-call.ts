@@ -3,7 +3,7 @@ import { RmiRecExit, RmiRecExitReason, RsiHostCall } from "@realmbox/abi";
 import { R } from "@realmbox/machine";
 import { beginExit } from "../rec/exit.js";
 import { RecLayout } from "../rec/rec.js";
-import { pageOfWords, takeWords } from "../views.js";
+import { pageOfWords } from "../views.js";
 import { isPage, realmBuffer } from "./buffer.js";
 import { type RsiResult, rsiCommand } from "./command.js";
 
@@ -33,7 +33,7 @@ export const hostCall = rsiCommand({
     rec.forgetExit();
     beginExit(rmm, RmiRecExitReason.RMI_EXIT_HOST_CALL);
     rmm.exit.words[EXIT_IMM] = page.i32[(at + RsiHostCall.fields.imm.offset) / 4]! & 0xffff;
-    takeWords(rmm.exit.gprWords, page.u64, (at + RsiHostCall.fields.gprs.offset) / 8);
+    rmm.copyGprs(rmm.exit.page, RmiRecExit.fields.gprs.offset, page, at + RsiHostCall.fields.gprs.offset);
     return EXIT;
   },
 });

@@ -26,6 +26,8 @@ import { RTT_ENTRIES, RTT_LEVEL_BLOCK_MIN, RTT_LEVEL_PAGE } from "./geometry.js"
 
 /** log2 of the pages of an entry by level. */
 const PAGE_BITS = [0, 1, 2, 3].map((level) => rttEntryShift(level) - 12);
+const PAGES = PAGE_BITS.map((bits) => 2 ** bits);
+const INDEX_BITS = 9;
 const INDEX_MASK = RTT_ENTRIES - 1;
 
 /** Where a walk ended, and the entry as it was then. */
@@ -59,9 +61,9 @@ export const walk = (rmm: Rmm, rd: Rd, ipa: bigint, level: number): Walk =>
 export function walkPage(rmm: Rmm, rd: Rd, ipaPage: number, level: number): Walk {
   let at = rd.rtt_level_start;
   // Over all start tables.
-  const first = Math.floor(ipaPage / 2 ** PAGE_BITS[at]!);
+  const first = Math.floor(ipaPage / PAGES[at]!);
   let index = first & INDEX_MASK;
-  let table = rmm.pageAt(rd.rttFrame + Math.floor(first / RTT_ENTRIES));
+  let table = rmm.pageAt(rd.rttFrame + (first >>> INDEX_BITS));
   for (;;) {
     const low = table.i32[2 * index]!;
     if (at === level || !isTableLow(low, at)) return new Walk(at, table, index);
@@ -153,6 +155,6 @@ const EMPTY: NoPage = { kind: "empty" };
 /** The Realm's page at a Protected IPA, by the page's number, as the hardware would translate it. */
 export function realmPage(rmm: Rmm, rd: Rd, ipaPage: number): Page | NoPage {
   const { level, low, high } = walkPage(rmm, rd, ipaPage, RTT_LEVEL_PAGE);
-  if (isValidLow(low)) return rmm.pageAt(rtteFrame(low, high) + (ipaPage % 2 ** PAGE_BITS[level]!));
+  if (isValidLow(low)) return rmm.pageAt(rtteFrame(low, high) + (ipaPage & (PAGES[level]! - 1)));
   return rtteRipasOf(low) === RmiRipas.EMPTY ? EMPTY : { kind: "fault", level };
 }
