@@ -319,6 +319,7 @@ describe("what is remembered gives what a walk gives", () => {
         remembered++;
         const found = fields();
         const options = { need, unaligned, update: false };
+        context.walks.forget();
         expect(walker.translate(context, at.pe.protection, lo, 0, options)).toBeUndefined();
         expect(fields()).toEqual(found);
       }

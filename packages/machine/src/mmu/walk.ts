@@ -17,7 +17,7 @@ import { Pas, SecurityState } from "@realmbox/abi";
 import type { Fault, FaultKind } from "../fault.js";
 import { GPC_OK, type GranuleProtection, gpcFault } from "../gpt.js";
 import { NO_FRAME, type PhysicalMemory } from "../memory.js";
-import { blockOf, Regime, type Stage2, type TableRange, type TranslationContext } from "./context.js";
+import { blockOf, type Stage2, type TableRange, type TranslationContext } from "./context.js";
 import {
   AF,
   AP_TABLE0,
@@ -106,6 +106,14 @@ export class TableWalker {
    * are those of `translate`. False: only `translate` can tell.
    */
   recall(context: TranslationContext, lo: number, hi: number, need: number, unaligned: boolean): boolean {
+    if (!this.recallStage1(context, lo, hi, need, unaligned)) return false;
+    const stage2 = context.stage2For(this.ipaPas === Pas.NS);
+    if (stage2) return this.recallStage2(context, stage2, need, unaligned);
+    this.takeStage1();
+    return true;
+  }
+
+  private recallStage1(context: TranslationContext, lo: number, hi: number, need: number, unaligned: boolean): boolean {
     if (!context.stage1) return false;
     const { walks } = context;
     const slot = walks.find(lo, hi);
@@ -123,26 +131,26 @@ export class TableWalker {
     const device = context.device[(dLo >> 2) & 7] !== 0;
     if ((need & ~permissions) !== 0 || (unaligned && device)) return false;
     const offset = LEAF_OFFSET[level as 1 | 2 | 3];
-    const ipaLo = (dLo & ~offset) | (lo & offset);
-    const ipaHi = dHi & 0xffff;
-    this.ipaLo = ipaLo;
-    this.ipaHi = ipaHi;
+    this.ipaLo = (dLo & ~offset) | (lo & offset);
+    this.ipaHi = dHi & 0xffff;
     this.ipaPas = pas;
     this.s1Permissions = permissions;
     this.s1Device = device;
-    const stage2 = context.stage2For(pas === Pas.NS);
-    if (!stage2) {
-      this.takeStage1();
-      return true;
-    }
-    const found = stage2.walks.find(ipaLo, ipaHi);
-    if (found < 0) return false;
-    const level2 = stage2.walks.words[found + Walked.KIND]!;
-    if (!this.readLeaf(stage2.walks, found, level2, ipaLo, stage2.limitHi)) return false;
+    return true;
+  }
+
+  /** Of the output of stage 1. */
+  private recallStage2(context: TranslationContext, stage2: Stage2, need: number, unaligned: boolean): boolean {
+    const { ipaLo } = this;
+    const { walks, limitHi } = stage2;
+    const slot = walks.find(ipaLo, this.ipaHi);
+    if (slot < 0) return false;
+    const level = walks.words[slot + Walked.KIND]!;
+    if (!this.readLeaf(walks, slot, level, ipaLo, limitHi)) return false;
     if ((need & Permission.WRITE) !== 0 && isClean(stage2, this.lo, this.hi)) return false;
-    this.setStage2(context, stage2, this.lo, this.hi, level2, ipaLo, device);
+    this.setStage2(context, stage2, this.lo, this.hi, level, ipaLo, this.s1Device);
     if (this.isForeignToRealm(context)) this.permissions &= ~Permission.EXECUTE;
-    this.permissions &= permissions;
+    this.permissions &= this.s1Permissions;
     return (need & ~this.permissions) === 0 && !(unaligned && this.device);
   }
 
@@ -169,7 +177,10 @@ export class TableWalker {
     this.device = this.s1Device;
   }
 
-  /** Both stages; the granule protection check of the output is the caller's. `hi`: the address after TBI removal. */
+  /**
+   * Both stages; the granule protection check of the output is the caller's. `hi`: the address after TBI removal. Of stage 1
+   * what walks remember is enough: many of these end in a stage-2 fault of a device or a page that is not there yet.
+   */
   translate(
     context: TranslationContext,
     protection: GranuleProtection,
@@ -177,9 +188,11 @@ export class TableWalker {
     hi: number,
     options: WalkOptions,
   ): Fault | undefined {
-    const fault = this.stage1(context, protection, lo, hi, options);
-    if (fault) return fault;
-    const stage2 = context.regime === Regime.EL10 ? context.stage2For(this.ipaPas === Pas.NS) : undefined;
+    if (!this.recallStage1(context, lo, hi, options.need, options.unaligned)) {
+      const fault = this.stage1(context, protection, lo, hi, options);
+      if (fault) return fault;
+    }
+    const stage2 = context.stage2For(this.ipaPas === Pas.NS);
     if (!stage2) {
       this.takeStage1();
       return undefined;

@@ -1,7 +1,7 @@
 /**
  * Functions of the interpreter's module that handlers call: the slow path of data accesses, and condition codes.
  */
-import { Access } from "../engine.js";
+import { Access, TLB_ENTRIES, TLB_ENTRY_SIZE } from "../engine.js";
 import { FlagKind } from "../flags.js";
 import {
   add,
@@ -46,7 +46,8 @@ export interface HostFunctions {
   readonly misaligned: number;
 }
 
-const TLB_INDEX_MASK = 0x3ff0;
+/** Of an address shifted right by 8: the offset of its entry. */
+const TLB_INDEX_MASK = (TLB_ENTRIES - 1) * TLB_ENTRY_SIZE;
 
 /** Address of the TLB entry of `va` in the array that starts at `array`. */
 export const tlbEntry = (array: Expr, va: Expr): Expr => add(array, and(shrU(wrap(va), 8), TLB_INDEX_MASK));
