@@ -56,7 +56,12 @@ export const Interpret = {
   STEP: 2,
   /** `interpret`'s own: the instruction of a STEP has begun. */
   STEPPED: 3,
+  /** As MIXED, but nothing begins where it begins: a slice has ended there, or an instruction has been stepped over. */
+  QUIET: 4,
 } as const;
+
+/** Vectors are multiples of this. */
+const VECTOR_SIZE = 0x80;
 
 /** What `interpret` returns in MIXED besides an EngineExit. */
 export const InterpreterExit = {
@@ -169,12 +174,18 @@ export function dispatcherFunction({ interpret, translate, region, regions }: Di
   const slot = s.local("i32");
   const how = s.local("i32");
   const result = s.local("i32");
+  // Where the instruction after a stepped one is: coming there is no branch.
+  const after = s.local("i64");
+  s.set(after, s.load("PC", "i64"));
+  s.if(isZero(and(wrap(after.value), VECTOR_SIZE - 1)), () => s.set(after, i64(-1)));
   const again = code.loop();
 
   s.set(left, s.load("BUDGET"));
   s.if(or(leS(left.value, 0), s.load("ATTENTION")), () => s.return(i32(EngineExit.BUDGET)));
   s.set(target, s.load("PC", "i64"));
-  s.set(how, i32(Interpret.MIXED));
+  const isSame: Expr = { op: "eq", type: "i32", args: [target.value, after.value] };
+  s.set(how, select(isSame, i32(Interpret.QUIET), i32(Interpret.MIXED)));
+  s.set(after, i64(-1));
   s.set(entry, tlbEntry(s.load("TLB_FETCH"), target.value));
   const isMapped: Expr = { op: "eq", type: "i32", args: [s.loadAt(entry.value, "i64"), and(target.value, ~0xffcn)] };
   s.if(isMapped, () => {
@@ -199,12 +210,17 @@ export function dispatcherFunction({ interpret, translate, region, regions }: Di
       addTo(code, TRANSLATED_COUNT, zext(sub(left.value, s.load("BUDGET"))));
       addTo(code, REGION_ENTRIES, i64(1));
       s.brIf(eq(result.value, RegionExit.NEXT), again);
-      s.set(how, select(eq(result.value, RegionExit.STEP), i32(Interpret.STEP), i32(Interpret.PLAIN)));
+      s.set(how, i32(Interpret.PLAIN));
+      s.if(eq(result.value, RegionExit.STEP), () => {
+        s.set(how, i32(Interpret.STEP));
+        s.set(after, add(s.load("PC", "i64"), 4));
+      });
     });
   });
   s.set(result, s.call(interpret, "i32", [base, how.value]));
   s.if(eq(result.value, InterpreterExit.HOT), () => {
     s.brIf(s.call(translate, "i32", [base, i32(0)]), again);
+    s.set(after, add(s.load("PC", "i64"), 4));
     s.set(result, s.call(interpret, "i32", [base, i32(Interpret.STEP)]));
   });
   s.brIf(ne(result.value, EngineExit.LEAVE), again);

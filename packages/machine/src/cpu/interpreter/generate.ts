@@ -173,6 +173,12 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
     s.set(how, i32(Interpret.STEPPED));
     s.set(pageMask, i32(0));
   });
+  const begun = code.block();
+  s.brIf(eq(how.value, Interpret.PLAIN), begun);
+  s.if(eq(how.value, Interpret.QUIET), () => {
+    s.set(how, i32(Interpret.MIXED));
+    code.br(begun);
+  });
   s.if(eq(how.value, Interpret.MIXED), () => {
     s.set(scratch, s.call(helpers.arrive, "i32", [base, pointer.value, i32(1)]));
     s.if(scratch.value, () => {
@@ -180,6 +186,8 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
       s.return(scratch.value);
     });
   });
+
+  code.end(); // begun
 
   const next = code.loop();
   s.set(left, sub(left.value, 1));

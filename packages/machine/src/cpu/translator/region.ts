@@ -41,6 +41,8 @@ export interface Region {
   readonly leaving: ReadonlySet<number>;
   /** Whether an indirect branch that is no return ends some block: its targets are not known until they are reached. */
   readonly hasIndirect: boolean;
+  /** Whether some block ends in a direct call. */
+  readonly hasCalls: boolean;
   readonly instructionCount: number;
 }
 
@@ -174,5 +176,6 @@ function assemble(parts: {
   const used = [...entries].filter((at) => byStart.has(at)).map((at) => byStart.get(at)!);
   if (used.length === 0 || !byStart.has([...entries][0]!)) return undefined;
   const hasIndirect = [...found.values()].some(({ form }) => form.effects.jumps === "indirect");
-  return { blocks, byStart, entries: used, pages, leaving, hasIndirect, instructionCount: found.size };
+  const hasCalls = [...found.values()].some(({ form }) => form.effects.links && form.effects.branches);
+  return { blocks, byStart, entries: used, pages, leaving, hasIndirect, hasCalls, instructionCount: found.size };
 }

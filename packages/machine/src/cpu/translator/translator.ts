@@ -37,6 +37,8 @@ export const DEFAULT_LIMITS: TranslatorLimits = { regions: 16_384, codeBytes: 64
 /** Guest instructions of one region: the compiler's time grows faster than linearly. */
 const REGION_LIMIT = 300;
 const REGION_LIMIT_CALLEES = 500;
+/** Bytes between a call and what it calls, for both to become one region. */
+const PROMOTE_REACH = 1 << 19;
 /** Times that a region is made. */
 const GENERATIONS = 12;
 /** Times that a page's code was written over, after which less and less of it is translated. */
@@ -77,6 +79,8 @@ interface Place {
   /** Host address of the array of fetches. */
   readonly fetch: number;
   readonly mode: number;
+  /** X30 less 4, its low word: where a function that has just been entered was called. */
+  readonly callSite: number;
   /** Host address of the page, and of the instruction. */
   readonly page: number;
   readonly host: number;
@@ -170,8 +174,7 @@ export class Translator {
     const { host, mode } = place;
     const known = this.entries.get(key(host, mode));
     if (known) {
-      if (entered && !known.translation.withCallees) this.rebuild(place, known.translation, [], true);
-      else this.remember(known.translation, known.entry);
+      if (!entered || !this.promote(place, known.translation)) this.remember(known.translation, known.entry);
       return true;
     }
     if (this.isRestless(place.page)) return false;
@@ -189,6 +192,23 @@ export class Translator {
     return this.make(place, { roots: [place.lo & (PAGE - 1)], shift: 0, withCallees: false, generation: 1 });
   }
 
+  /**
+   * Code is entered often from outside: it is made anew with its callees; or it is taken into the region from which it is
+   * called, as the return address says.
+   */
+  private promote(place: Place, translation: Translation): boolean {
+    const { region, withCallees } = translation;
+    if (!withCallees && region.hasCalls) return this.rebuild(place, translation, [], true);
+    const distance = place.callSite - place.lo;
+    if (Math.abs(distance) > PROMOTE_REACH) return false;
+    const offset = (place.callSite & -PAGE) - (place.lo & -PAGE);
+    const page = this.hostOf(place, offset);
+    const site = this.nearby({ page, lo: place.callSite, mode: place.mode }, false);
+    if (!site || site.translation === translation) return false;
+    const { translation: caller, at } = site;
+    return this.rebuild(place, caller, [at - distance], true, at - distance - (place.lo & (PAGE - 1)));
+  }
+
   private placeOf(base: number): Place | undefined {
     const { words } = this;
     const at = base / 4;
@@ -198,6 +218,7 @@ export class Translator {
       hi: words[at + R.PC * 2 + 1]!,
       fetch: words[at + R.TLB_FETCH * 2]! >>> 0,
       mode: modeOf(words, at),
+      callSite: (words[at + 30 * 2]! - 4) | 0,
     };
     const page = this.hostOf(place, 0);
     return page === 0 ? undefined : { ...place, page, host: page + (lo & (PAGE - 1)) };
@@ -223,23 +244,31 @@ export class Translator {
   }
 
   /** A region that should have an entry here: the place is one of its instructions, or may be the target of a branch of it. */
-  private nearby({ page, lo, mode }: Place): { translation: Translation; at: number } | undefined {
+  private nearby(
+    { page, lo, mode }: Pick<Place, "page" | "lo" | "mode">,
+    orReached = true,
+  ): { translation: Translation; at: number } | undefined {
     for (const translation of this.byPage.get(page) ?? []) {
       const { region } = translation;
       if (translation.mode !== mode || translation.generation > GENERATIONS) continue;
       for (const [offset, host] of region.pages) {
         if (host !== page) continue;
         const at = offset + (lo & (PAGE - 1));
-        const mayReach = region.hasIndirect && region.instructionCount < REGION_LIMIT;
+        const mayReach = orReached && region.hasIndirect && region.instructionCount < REGION_LIMIT;
         if (mayReach || covers(region, at)) return { translation, at };
       }
     }
     return undefined;
   }
 
-  /** Makes a region anew, with more entries or with its callees. False: it stays. */
-  private rebuild(place: Place, old: Translation, wanted: readonly number[], withCallees: boolean): boolean {
-    const offset = [...old.region.pages].find(([, host]) => host === place.page)?.[0];
+  /** Makes a region anew, with more entries or with its callees. `offset`: of PC's page in it. False: it stays. */
+  private rebuild(
+    place: Place,
+    old: Translation,
+    wanted: readonly number[],
+    withCallees: boolean,
+    offset = [...old.region.pages].find(([, host]) => host === place.page)?.[0],
+  ): boolean {
     if (offset === undefined || this.hostOf(place, -offset) !== old.region.pages.get(0)) return false;
     const roots = [...new Set([...old.roots, ...wanted])];
     return this.make(place, { roots, shift: -offset, withCallees, generation: old.generation + 1 }, old);
