@@ -42,23 +42,34 @@ export function fetchedImage(name) {
 }
 
 /** @param {import("./run.mjs").Options} options */
-export async function boot({ rounds, only, qemu, jit, progress }) {
+export async function boot({ rounds, only, qemu, jit, cpu, progress }) {
   const image = fetchedImage("debian");
   if (image === undefined) return { skipped: "run first: realmbox images fetch debian" };
   const rows = [];
   for (const { name, params } of LINES) {
     if (only && !only.includes(name)) continue;
     const line = (/** @type {string} */ console) => `console=${console}${params === "" ? "" : ` ${params}`}`;
-    const ours = (/** @type {readonly string[]} */ more) =>
-      secondsTo(USERSPACE, process.execPath, [
-        ...[COMMAND, "run", ...more, "-q", "-m", MEMORY_MIB, "--nodefaults", "-p", line("ttyS0")],
-        ...["-i", image.initrd, ...(jit === undefined ? [] : ["--jit", String(jit)]), image.kernel],
-      ]);
-    const theirs = () =>
-      secondsTo(USERSPACE, "qemu-system-aarch64", [
-        ...["-M", "virt,gic-version=3", "-accel", "tcg", "-cpu", "cortex-a57", "-smp", "1", "-m", MEMORY_MIB],
-        ...["-nographic", "-nic", "none", "-kernel", image.kernel, "-initrd", image.initrd, "-append", line("ttyAMA0")],
-      ]);
+    const ours = (/** @type {readonly string[]} */ more) => {
+      const chosen = [...more, ...(jit === undefined ? [] : ["--jit", String(jit)])];
+      const machine = ["-q", "-m", MEMORY_MIB, "--nodefaults", "-p", line("ttyS0"), "-i", image.initrd, image.kernel];
+      return secondsTo(USERSPACE, process.execPath, [COMMAND, "run", ...chosen, ...machine], { cpu });
+    };
+    const theirs = () => {
+      const machine = [
+        "-M",
+        "virt,gic-version=3",
+        "-accel",
+        "tcg",
+        "-cpu",
+        "cortex-a57",
+        "-smp",
+        "1",
+        "-m",
+        MEMORY_MIB,
+      ];
+      const files = ["-kernel", image.kernel, "-initrd", image.initrd, "-append", line("ttyAMA0")];
+      return secondsTo(USERSPACE, "qemu-system-aarch64", [...machine, "-nographic", "-nic", "none", ...files], { cpu });
+    };
     /** @type {Record<"vm" | "realm" | "qemu", number[]>} */
     const times = { vm: [], realm: [], qemu: [] };
     for (let round = 0; round < rounds; round++) {

@@ -1,8 +1,7 @@
 /** Measuring a guest on qemu-system-aarch64 with TCG: one virtual CPU, Debian's QEMU as it is installed. */
 import { spawn, spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
-import { PATIENCE_MS } from "./process-time.mjs";
+import { cpuMs, PATIENCE_MS } from "./process-time.mjs";
 
 const PROGRAM = "qemu-system-aarch64";
 
@@ -10,18 +9,6 @@ const PROGRAM = "qemu-system-aarch64";
 export function qemuVersion() {
   const { error, stdout } = spawnSync(PROGRAM, ["--version"], { encoding: "utf8" });
   return error ? undefined : stdout.split("\n")[0].replace(/^QEMU emulator version /, "QEMU ");
-}
-
-/** Milliseconds that all threads of a process have run (Linux, proc(5)); NaN elsewhere. */
-function cpuMs(/** @type {number | undefined} */ pid) {
-  try {
-    const threads = readdirSync(`/proc/${pid}/task`);
-    const ran = (/** @type {string} */ thread) =>
-      Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]);
-    return threads.reduce((sum, thread) => sum + ran(thread), 0) / 1e6;
-  } catch {
-    return Number.NaN;
-  }
 }
 
 /**

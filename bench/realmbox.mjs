@@ -54,6 +54,6 @@ export const secondsBetween = (from, to, { cpu }) => (cpu ? to.cpuMs - from.cpuM
 /**
  * Creates a realm with `contentMiB` of data to be measured beside its kernel, activates and destroys it.
  * @param {{ library: string, kernel: string, memoryMiB: number, contentMiB: number, jit: Jit }} request
- * @returns {Promise<{ ms: number, rmiCalls: number }>}
+ * @returns {Promise<{ ms: number, cpuMs: number, rmiCalls: number }>}
  */
 export const runLifeCycle = (request) => child({ kind: "lifeCycle", ...request });

@@ -11,11 +11,11 @@ const ROWS = [
 export const START_NAMES = ROWS.map(({ name }) => name);
 
 /** @param {import("./run.mjs").Options} options */
-export async function start({ rounds, only, progress }) {
+export async function start({ rounds, only, cpu, progress }) {
   const rows = ROWS.filter(({ name }) => !only || only.includes(name)).map((row) => ({ ...row, times: [] }));
   for (let round = 0; round < rounds; round++) {
     progress(`start, round ${round + 1}`);
-    for (const { args, times } of rows) times.push(await secondsTo("\n", process.execPath, args));
+    for (const { args, times } of rows) times.push(await secondsTo("\n", process.execPath, args, { cpu }));
   }
   return rows.map(({ args, times, ...row }) => ({ ...row, seconds: median(times), spread: spread(times) }));
 }
