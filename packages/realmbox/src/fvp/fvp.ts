@@ -249,6 +249,7 @@ export class Fvp {
 
   /** The report of what has run so far; `end` is what the last run returned. */
   report(end: FvpEnd): FvpReport {
+    for (const lines of this.#lines) lines.flush();
     const { crypto, ns, rmm, secure, seed = 0n, dram2 = false } = this.#options;
     const { machine } = this;
     const image = ({ name, bytes }: FvpImageSource, address: bigint): FvpImage => ({
@@ -285,7 +286,8 @@ export class Fvp {
       const end =
         this.#end ?? interrupted?.() ?? this.#limit(last, timeoutMs === undefined ? undefined : from + timeoutMs);
       if (end !== undefined) {
-        for (const lines of this.#lines) lines.flush();
+        // After a limit the run may go on in the middle of a line.
+        if (this.#end !== undefined) for (const lines of this.#lines) lines.flush();
         return end;
       }
       const sliceFrom = this.#time.now();
