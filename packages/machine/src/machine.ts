@@ -17,7 +17,7 @@ import { BoardDevices } from "./board-devices.js";
 import { Bus, type Snapshotable } from "./bus.js";
 import { type MutableCounters, makeCounters } from "./counters.js";
 import type { Engine } from "./cpu/engine.js";
-import { createEngine, generateInterpreter, Translator } from "./cpu/index.js";
+import { createEngine, generateInterpreter, Translator, type TranslatorLimits } from "./cpu/index.js";
 import { R } from "./cpu/state.js";
 import { isStepActive, MDSCR, MDSCR_LO } from "./debug/enabled.js";
 import { isLoadExclusive, takeStep } from "./debug/exceptions.js";
@@ -80,6 +80,8 @@ export interface MachineOptions {
   readonly clock?: HostClock;
   /** Whether hot code is translated; default: what `setUsualJit` said, "on" when nobody did. */
   readonly jit?: Jit;
+  /** How much translated code there may be at a time. */
+  readonly translatorLimits?: TranslatorLimits;
 }
 
 /** A reset of the running machine. */
@@ -160,7 +162,7 @@ export class Machine {
   private resetReason: string | undefined;
   private end: RunEnd | undefined;
 
-  constructor({ board, engine, seed = 0n, interleave = 0n, clock, jit = usualJit() }: MachineOptions) {
+  constructor({ board, engine, seed = 0n, interleave = 0n, clock, jit = usualJit(), translatorLimits }: MachineOptions) {
     this.board = board;
     this.jit = jit;
     this.countsPerMs = (board.counterHz * board.instructionsPerTick) / 1000;
@@ -174,7 +176,7 @@ export class Machine {
       hasMonitor: () => this.firmware[ROOT_LEVEL] !== undefined,
     });
     this.mmu = new Mmu(this);
-    this.translator = this.newTranslator();
+    this.translator = this.newTranslator(translatorLimits);
     this.host = new MachineHost(this);
     this.systemRegisters = new SystemRegisters(this);
     this.random = new RandomNumbers(seed);
@@ -737,12 +739,13 @@ export class Machine {
     return true;
   }
 
-  private newTranslator(): Translator | undefined {
+  private newTranslator(limits: TranslatorLimits | undefined): Translator | undefined {
     const { memory, mmu, jit } = this;
     if (jit === "off") return undefined;
     const translator = new Translator({
       memory: memory.memory,
       threshold: jit === "on" ? DEFAULT_THRESHOLD : jit,
+      ...(limits === undefined ? {} : { limits }),
       host: {
         protectPage: (page) => {
           memory.codePages[page >>> 12] = 1;
