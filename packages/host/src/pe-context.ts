@@ -17,9 +17,10 @@ export interface Job {
 export class PeContext {
   readonly pe: Pe;
   readonly index: number;
+  #port: MemoryPort | undefined;
   /** Non-secure memory and devices; only in a step of the PE. */
   get port(): MemoryPort {
-    return this.pe.port(Pas.NS);
+    return (this.#port ??= this.pe.port(Pas.NS));
   }
   /** Windows into the PE's state, for block moves. */
   readonly smcRegs: BigUint64Array;
@@ -29,7 +30,7 @@ export class PeContext {
   readonly pmu: BigUint64Array;
   readonly fp: BigUint64Array;
   /** The whole state as 32-bit words. */
-  readonly words: Uint32Array;
+  readonly words: Int32Array;
 
   booted = false;
   /** The normal VM's vCPU whose EL1 registers are in the PE. */
@@ -63,7 +64,7 @@ export class PeContext {
     this.el1 = pe.r.subarray(GROUPS.EL1.first, GROUPS.EL1.first + GROUPS.EL1.count);
     this.debug = pe.r.subarray(GROUPS.DEBUG.first, GROUPS.DEBUG.first + GROUPS.DEBUG.count);
     this.pmu = pe.r.subarray(GROUPS.PMU.first, GROUPS.PMU.first + GROUPS.PMU.count);
-    this.words = new Uint32Array(pe.r.buffer, pe.r.byteOffset, 2 * pe.r.length);
+    this.words = pe.w;
     this.fp = pe.r.subarray(GROUPS.FP.first, GROUPS.FP.first + GROUPS.FP.count);
   }
 

@@ -58,6 +58,11 @@ import { ATTENTION_LO, BUDGET_LO, EVENT_LO, EXCL_HOST_LO, PC_LO, PSTATE, PSTATE_
 
 /** Clock counts that a PE runs before the next one's turn. */
 const SLICE = 10_000;
+/**
+ * The same of a PE that has no other to wait for it: a multiple of SLICE. Not without end, because the host's compiler puts
+ * better code in place of a WebAssembly function only when that returns.
+ */
+const LONE_SLICE = 100 * SLICE;
 /** How often a place is reached before it is translated, unless `jit` says. */
 const DEFAULT_THRESHOLD = 300;
 /** Synchronous exceptions in a row, without a retired instruction or by the handler's own vectors, that end a run. */
@@ -265,6 +270,8 @@ export class Machine {
     invariant(pe !== undefined && pe.power === "off", "a PE that starts exists and is off", index);
     if (pe.hasRun) this.resetPe(pe);
     pe.start(this.board.root.base);
+    // A PE that was alone is no longer.
+    if (this.sliceEnd !== 0) this.sliceEnd = this.now + this.countsOfTurn();
   }
 
   /** Ends the run: `run` returns when the step or instruction that is under way is done. */
@@ -456,8 +463,9 @@ export class Machine {
 
   /** Counts until something is due on a PE whose turn it is, whatever limit `run` was given. */
   countsUntilDue(pe: Processor): number {
-    const due = Math.min(this.sliceEnd, pe.deadline, this.boardDevices.schedule.next);
-    return Math.max(due - this.now, 0);
+    const { now } = this;
+    const due = Math.min(now + this.countsOfTurn(), pe.deadline, this.boardDevices.schedule.next);
+    return Math.max(due - now, 0);
   }
 
   /** SEV: sets the event register of every PE. */
@@ -547,7 +555,7 @@ export class Machine {
     if (this.hostClock) this.followHostClock(this.hostClock);
     const { interleaving } = this;
     if (!interleaving.isSeeded) {
-      this.sliceEnd = this.time + SLICE;
+      this.sliceEnd = this.time + (this.isTurnAlone() ? LONE_SLICE : SLICE);
       return true;
     }
     // Nothing is drawn while all wait, so that it makes no difference how often a limit cuts the waiting.
@@ -563,9 +571,21 @@ export class Machine {
     return true;
   }
 
+  /** Whether no other PE would run if the slice ended: then it makes no difference when it does. */
+  private isTurnAlone(): boolean {
+    if (this.hostClock) return false;
+    for (const pe of this.pes) if (pe.index !== this.turn && pe.power === "on") return false;
+    return true;
+  }
+
+  /** Counts left of the turn: of a lone PE's slice, of the part of it that would be its turn beside others. */
+  private countsOfTurn(): number {
+    const left = this.sliceEnd - this.now;
+    return left <= 0 ? 0 : left % SLICE || SLICE;
+  }
+
   /** Runs one PE to the end of its slice, or as far as the run goes. */
   private runSlice(pe: Processor, limitAt: number): void {
-    const { sliceEnd } = this;
     let isRunning = false;
     while (this.end === undefined && this.resetReason === undefined) {
       const now = this.time + pe.spent;
@@ -573,7 +593,7 @@ export class Machine {
         this.finish({ kind: "limit" });
         return;
       }
-      if (pe.power === "off" || pe.yielding || now >= sliceEnd) {
+      if (pe.power === "off" || pe.yielding || now >= this.sliceEnd) {
         this.endSlice(pe, limitAt);
         return;
       }
@@ -600,7 +620,7 @@ export class Machine {
         continue;
       }
       if (takeInterrupt(pe, lines)) continue;
-      this.runEmulated(pe, Math.min(sliceEnd, pe.deadline, this.boardDevices.schedule.next, limitAt) - this.time);
+      this.runEmulated(pe, Math.min(this.sliceEnd, pe.deadline, this.boardDevices.schedule.next, limitAt) - this.time);
     }
   }
 

@@ -109,7 +109,13 @@ function* build({ process, content, plan, onStep = () => {} }: BuildOptions): Op
   const memory = yield* createMemory(process, vm, content);
   onStep({ name: "KVM_SET_USER_MEMORY_REGION", fields: { base: ram.base, size: ram.size } });
   loadImages(process, memory.address, content);
-  if (plan !== undefined) yield* populateRealm(vm, plan, onStep);
+  if (plan !== undefined) {
+    yield* populateRealm(vm, plan, {
+      onStep,
+      /** The realm has its own copy: the pages that it was made from serve for what is populated next. */
+      populated: (base, size) => must("madvise", process.dontNeed(memory.address + (base - ram.base), size)),
+    });
+  }
 
   const vcpus: Vcpu[] = [];
   for (let id = 0; id < cpus; id++) vcpus.push(yield* createVcpu(vm, id, content, onStep));
@@ -135,14 +141,24 @@ function* createRealm(vm: Vm, { parameters, rpv }: RealmPlan, onStep: OnStep): O
   onStep({ name: "CREATE_REALM", fields: { hash: hashAlgorithm, s2sz: parameters.s2sz } });
 }
 
-function* populateRealm(vm: Vm, { ripas, populate }: RealmPlan, onStep: OnStep): Op<void> {
+/** Bytes that are populated at a time: what the source of one such piece takes is all that a large image takes twice. */
+const POPULATE_SIZE = 1n << 20n;
+
+function* populateRealm(
+  vm: Vm,
+  { ripas, populate }: RealmPlan,
+  { onStep, populated }: { readonly onStep: OnStep; populated(base: bigint, size: bigint): void },
+): Op<void> {
   const { base, top } = ripas;
   must("INIT_RIPAS_REALM", yield* vm.initRipasRealmOp({ base, size: top - base }));
   onStep({ name: "INIT_RIPAS_REALM", fields: { base, top } });
   for (const { what, base, top } of populate) {
-    const size = top - base;
     const flags = ARM_RME_POPULATE_FLAGS_MEASURE;
-    must(`POPULATE_REALM (${what})`, yield* vm.populateRealmOp({ base, size, flags }));
+    for (let at = base; at < top; at += POPULATE_SIZE) {
+      const size = top - at < POPULATE_SIZE ? top - at : POPULATE_SIZE;
+      must(`POPULATE_REALM (${what})`, yield* vm.populateRealmOp({ base: at, size, flags }));
+      populated(at, size);
+    }
     onStep({ name: "POPULATE_REALM", fields: { what, base, top } });
   }
 }

@@ -110,6 +110,7 @@ function standIn({ fail }: { fail?: string } = {}) {
       memory.push({ address, bytes });
       return said(`WRITE ${hex(address)} ${bytes.length}`);
     },
+    dontNeed: (address: bigint, size: bigint) => said(`DONTNEED ${hex(address)} ${hex(size)}`),
     exitOp: () => op("EXIT"),
   };
   const host = {
@@ -211,7 +212,9 @@ describe("construction", () => {
         "ATTRIBUTES 0x80000000 0x2000000 8",
       ],
       ...["WRITE 0x70080000 4", "WRITE 0x71e00000 65536"],
-      ...["INIT_RIPAS 0x80000000 0x2000000", "POPULATE 0x80080000 0x1000 1", "POPULATE 0x81e00000 0x10000 1"],
+      "INIT_RIPAS 0x80000000 0x2000000",
+      ...["POPULATE 0x80080000 0x1000 1", "DONTNEED 0x70080000 0x1000"],
+      ...["POPULATE 0x81e00000 0x10000 1", "DONTNEED 0x71e00000 0x10000"],
       ...["VCPU 0", "INIT 0 0x204", "SET 0 0x2=0x0", "SET 0 0x4=0x0", "SET 0 0x6=0x0"],
       ...["SET 0 0x0=0x81e00000", "SET 0 0x40=0x80080000", "FINALIZE 0 9"],
       ...["VCPU 1", "INIT 1 0x205", "SET 1 0x2=0x0", "SET 1 0x4=0x0", "SET 1 0x6=0x0", "FINALIZE 1 9"],

@@ -113,6 +113,11 @@ export interface Process {
   /** Reads this process's memory. EFAULT: nothing there, or a granule protection fault (a page that was delegated). */
   read(address: bigint, into: Uint8Array): KvmResult;
   write(address: bigint, from: Uint8Array): KvmResult;
+  /**
+   * madvise(MADV_DONTNEED) of whole pages: they go back to the Host, and what is read there next is zero. EBUSY, and nothing
+   * is given back, when a VM has mapped one of them.
+   */
+  dontNeed(address: bigint, size: bigint): KvmResult;
   /** CLOCK_MONOTONIC: the physical count. */
   readonly now: number;
   /** Counts a second. */

@@ -156,6 +156,31 @@ describe("process memory", () => {
     expect(errno(process.munmap(at))).toBe("EINVAL");
   });
 
+  test("what is not needed goes back, and is zero then; not what a VM was given", () => {
+    const at = ok(process.mmap(MiB));
+    const before = host.pages.user;
+    ok(process.write(at, new Uint8Array(3 * 4096).fill(7)));
+    expect(host.pages.user).toBe(before + 3);
+    ok(process.dontNeed(at + 4096n, 2n * 4096n));
+    expect(host.pages.user).toBe(before + 1);
+    const into = new Uint8Array(3 * 4096);
+    ok(process.read(at, into));
+    expect(into.every((byte, i) => byte === (i < 4096 ? 7 : 0))).toBe(true);
+
+    expect(errno(process.dontNeed(at + 1n, 4096n))).toBe("EINVAL");
+    expect(errno(process.dontNeed(at, 0n))).toBe("EINVAL");
+    expect(errno(process.dontNeed(at, 2n * MiB))).toBe("EFAULT");
+    const vm = makeVm();
+    const slot = { slot: 0, guest_phys_addr: RAM, memory_size: MiB / 2n, userspace_addr: at + MiB / 2n };
+    ok(vm.setUserMemoryRegion(slot));
+    expect(errno(process.dontNeed(at + MiB / 2n, 4096n))).toBe("EBUSY");
+    ok(process.dontNeed(at, MiB / 2n));
+    expect(host.pages.user).toBe(before);
+    ok(host.call(vm.closeOp()));
+    open.pop();
+    ok(process.munmap(at));
+  });
+
   test("a page that another had is zero again", () => {
     const first = ok(process.mmap(4096n));
     ok(process.write(first, new Uint8Array(4096).fill(0xee)));

@@ -44,6 +44,10 @@ export class ProcessHandle implements Process {
     return this.core.memory.write(address, from);
   }
 
+  dontNeed(address: bigint, size: bigint): KvmResult {
+    return this.core.dontNeed(address, size);
+  }
+
   get now(): number {
     return this.core.kernel.count;
   }

@@ -37,6 +37,18 @@ export class ProcessCore {
     return file;
   }
 
+  /** Gives pages of the process's memory back that no VM has mapped. */
+  dontNeed(address: bigint, size: bigint): KvmResult {
+    if (((address | size) & 0xfffn) !== 0n || size <= 0n) return kvmError("EINVAL", "whole pages");
+    const mapping = this.memory.find(address, size);
+    if (!mapping) return kvmError("EFAULT", `no memory at 0x${address.toString(16)}`);
+    const first = Number((address - mapping.base) >> 12n);
+    const end = first + Number(size >> 12n);
+    if (this.vms().some((vm) => vm.maps(mapping, first, end))) return kvmError("EBUSY", "a VM has mapped a page");
+    for (let index = first; index < end; index++) this.memory.discard(mapping, index);
+    return undefined;
+  }
+
   *exit(): Op<KvmResult> {
     let failed: KvmResult;
     for (const vm of this.vms()) {

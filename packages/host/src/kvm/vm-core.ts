@@ -8,7 +8,7 @@
  */
 import { KVM_MEMORY_ATTRIBUTE_PRIVATE, KVM_SMCCC_FILTER_HANDLE, PPI, RmiRipas } from "@realmbox/abi";
 import type { Kernel } from "../kernel.js";
-import type { AddressSpace } from "../memory/address-space.js";
+import type { AddressSpace, Mapping } from "../memory/address-space.js";
 import {
   gpaOfPrivate,
   type MemorySlot,
@@ -163,7 +163,7 @@ export class VmCore {
   *destroyPrivatePage(gpa: bigint): Op<boolean> {
     const slot = this.slots.find(gpa);
     if (!slot?.privatePages || !this.realm) return true;
-    return yield* this.realm.destroyPage(slot.privatePages, privateIndex(slot, gpa), gpa);
+    return yield* this.realm.destroyPage(slot.privatePages, privateIndex(slot, gpa), Number(gpa >> 12n));
   }
 
   /** Takes [first, first + count) of a guest_memfd back; `force`: also what a pending RIPAS change would take. */
@@ -173,7 +173,7 @@ export class VmCore {
       if (file.pages[index] === 0) continue;
       const gpa = file.slot && gpaOfPrivate(file.slot, index);
       if (gpa === undefined || (!force && this.#awaitsEmpty(gpa))) continue;
-      if (!(yield* this.realm!.destroyPage(file, index, gpa))) failed = true;
+      if (!(yield* this.realm!.destroyPage(file, index, Number(gpa >> 12n)))) failed = true;
     }
     return failed ? kvmError("EIO", "the RMM did not give a page back") : undefined;
   }
@@ -185,10 +185,25 @@ export class VmCore {
       const page = Number(gpa >> 12n);
       if (this.privatePages.has(page) === wantPrivate) continue;
       this.privatePages.set(page, wantPrivate);
-      if (wantPrivate) yield* this.unmapShared(gpa);
-      else if (!this.#awaitsEmpty(gpa)) yield* this.destroyPrivatePage(gpa);
+      if (wantPrivate) {
+        if (this.sharedMapped.has(page)) yield* this.unmapShared(gpa);
+      } else if (!this.#awaitsEmpty(gpa)) yield* this.destroyPrivatePage(gpa);
     }
     return undefined;
+  }
+
+  /** Whether a guest may have one of the pages [first, end) of a process's mapping: a normal VM all that it was shown. */
+  maps(mapping: Mapping, first: number, end: number): boolean {
+    for (const slot of this.slots.all) {
+      if (slot.mapping !== mapping) continue;
+      const offset = Number((slot.userspaceAddr - mapping.base) >> 12n);
+      const page = Number(slot.base >> 12n) - offset;
+      const from = Math.max(first, offset);
+      const to = Math.min(end, offset + Number(slot.size >> 12n));
+      if (from < to && !this.realm) return true;
+      for (let index = from; index < to; index++) if (this.sharedMapped.has(page + index)) return true;
+    }
+    return false;
   }
 
   /** Takes the mapping of a shared page out of the realm; the page stays the VMM's. */
@@ -216,7 +231,9 @@ export class VmCore {
   *removeSlot(slot: MemorySlot): Op<KvmResult> {
     let failed: KvmResult;
     if (this.realm) {
-      for (let gpa = slot.base; gpa < slot.base + slot.size; gpa += PAGE) yield* this.unmapShared(gpa);
+      for (let gpa = slot.base; gpa < slot.base + slot.size; gpa += PAGE) {
+        if (this.sharedMapped.has(Number(gpa >> 12n))) yield* this.unmapShared(gpa);
+      }
       if (slot.privatePages) {
         const first = Number(slot.privateOffset >> 12n);
         failed = yield* this.punch(slot.privatePages, first, Number(slot.size >> 12n), true);

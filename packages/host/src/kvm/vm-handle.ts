@@ -25,7 +25,7 @@ import {
   KvmSmcccFilter,
   RMI_FEATURE_REGISTER_0,
 } from "@realmbox/abi";
-import { sharedIndex } from "../memory/slots.js";
+import { privateIndex, sharedIndex } from "../memory/slots.js";
 import type { ArmRmeConfig, Device, GuestMemfd, Op, Process, RealmState, UserMemoryRegion, Vcpu, Vm } from "./api.js";
 import { DeviceHandle } from "./device-handle.js";
 import { isKvmError, type KvmError, type KvmResult, kvmError } from "./errno.js";
@@ -274,8 +274,14 @@ export class VmHandle implements Vm {
       if (!slot.privatePages) return kvmError("EPERM", "the slot has no guest_memfd");
       const source = core.memory.touch(slot.mapping, sharedIndex(slot, gpa));
       if (source === undefined) return kvmError("ENOMEM", "no page for the source");
-      const index = Number((gpa - slot.base + slot.privateOffset) >> 12n);
-      const failed = yield* core.realm!.populate(slot.privatePages, index, gpa, source, measure);
+      const index = privateIndex(slot, gpa);
+      const failed = yield* core.realm!.populate(
+        slot.privatePages,
+        index,
+        Number(gpa >> 12n),
+        Number(source >> 12n),
+        measure,
+      );
       if (failed) return failed;
     }
     return undefined;

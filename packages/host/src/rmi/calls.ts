@@ -12,10 +12,22 @@ export const levelOf = (x0: bigint): number => Number(RMI_RETURN_CODE.INDEX.get(
 /** X0 is RMI_ERROR_RTT: `levelOf` is where the walk ended. */
 export const isRttError = (x0: bigint): boolean => statusOf(x0) === RMI_STATUS.RMI_ERROR_RTT;
 
+/** The function id in X0, and a frame's address or a page's IPA in Xn, as the two words of each register. */
+const lowOf = (fid: bigint): number => Number(BigInt.asIntN(32, fid));
+const FID = {
+  DELEGATE: lowOf(RMI_FID.RMI_GRANULE_DELEGATE),
+  UNDELEGATE: lowOf(RMI_FID.RMI_GRANULE_UNDELEGATE),
+  DATA_CREATE: lowOf(RMI_FID.RMI_DATA_CREATE),
+  DATA_CREATE_UNKNOWN: lowOf(RMI_FID.RMI_DATA_CREATE_UNKNOWN),
+  DATA_DESTROY: lowOf(RMI_FID.RMI_DATA_DESTROY),
+} as const;
+
 export class Rmi {
   readonly #counters: HostCounters;
   /** One array for all operations: what it holds is taken over at once, into the PE's registers or by the reader. */
   readonly regs = new BigUint64Array(8);
+  /** The same as 32-bit words. */
+  readonly words = new Int32Array(this.regs.buffer);
 
   constructor(counters: HostCounters) {
     this.#counters = counters;
@@ -40,16 +52,50 @@ export class Rmi {
     return this.smc(fid, x1, x2, x3, x4, x5);
   }
 
+  // What is called for each page of a realm: frames and pages are numbers (address / 4096), and no 64-bit value is made.
+
+  /** X0 of the answer is RMI_SUCCESS. */
+  get succeeded(): boolean {
+    return (this.words[0]! | this.words[1]!) === 0;
+  }
+
+  /** Frame number in Xn of the answer. */
+  frame(n: number): number {
+    return (this.words[2 * n]! >>> 12) + this.words[2 * n + 1]! * 0x10_0000;
+  }
+
+  #pages(fid: number, x1: number, x2 = 0, x3 = 0, x4 = 0): BigUint64Array {
+    this.#counters.rmiCalls++;
+    const { words } = this;
+    words[0] = fid;
+    words[1] = 0;
+    words[2] = x1 << 12;
+    words[3] = (x1 / 0x10_0000) | 0;
+    words[4] = x2 << 12;
+    words[5] = (x2 / 0x10_0000) | 0;
+    words[6] = x3 << 12;
+    words[7] = (x3 / 0x10_0000) | 0;
+    words[8] = x4 << 12;
+    words[9] = (x4 / 0x10_0000) | 0;
+    for (let i = 10; i < 16; i++) words[i] = 0;
+    return this.regs;
+  }
+
+  granuleDelegate = (frame: number) => this.#pages(FID.DELEGATE, frame);
+  granuleUndelegate = (frame: number) => this.#pages(FID.UNDELEGATE, frame);
+  dataCreate(rd: number, data: number, ipa: number, src: number, flags: number): BigUint64Array {
+    const regs = this.#pages(FID.DATA_CREATE, rd, data, ipa, src);
+    this.words[10] = flags;
+    return regs;
+  }
+  dataCreateUnknown = (rd: number, data: number, ipa: number) => this.#pages(FID.DATA_CREATE_UNKNOWN, rd, data, ipa);
+  /** Out: X1 data, X2 top. */
+  dataDestroy = (rd: number, ipa: number) => this.#pages(FID.DATA_DESTROY, rd, ipa);
+
+  // All others, with addresses.
+
   version = (requested: bigint) => this.#rmi(RMI_FID.RMI_VERSION, requested);
   features = (index: bigint) => this.#rmi(RMI_FID.RMI_FEATURES, index);
-  granuleDelegate = (pa: bigint) => this.#rmi(RMI_FID.RMI_GRANULE_DELEGATE, pa);
-  granuleUndelegate = (pa: bigint) => this.#rmi(RMI_FID.RMI_GRANULE_UNDELEGATE, pa);
-  dataCreate = (rd: bigint, data: bigint, ipa: bigint, src: bigint, flags: bigint) =>
-    this.#rmi(RMI_FID.RMI_DATA_CREATE, rd, data, ipa, src, flags);
-  dataCreateUnknown = (rd: bigint, data: bigint, ipa: bigint) =>
-    this.#rmi(RMI_FID.RMI_DATA_CREATE_UNKNOWN, rd, data, ipa);
-  /** Out: X1 data, X2 top. */
-  dataDestroy = (rd: bigint, ipa: bigint) => this.#rmi(RMI_FID.RMI_DATA_DESTROY, rd, ipa);
   realmActivate = (rd: bigint) => this.#rmi(RMI_FID.RMI_REALM_ACTIVATE, rd);
   realmCreate = (rd: bigint, params: bigint) => this.#rmi(RMI_FID.RMI_REALM_CREATE, rd, params);
   realmDestroy = (rd: bigint) => this.#rmi(RMI_FID.RMI_REALM_DESTROY, rd);

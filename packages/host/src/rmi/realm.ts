@@ -35,6 +35,8 @@ import { isRttError, levelOf, type Rmi, statusOf } from "./calls.js";
 
 const LEAF_LEVEL = 3;
 const paOf = (pfn: number): bigint => BigInt(pfn) << 12n;
+const ipaOf = (page: number): bigint => BigInt(page) << 12n;
+const MEASURE = Number(RMI_DATA_FLAGS.MEASURE.mask);
 
 /** What a realm needs of the Host. */
 export interface RealmEnvironment {
@@ -67,6 +69,7 @@ export interface RealmSnapshot {
   readonly hashAlgo: number;
   readonly pmuCounters: number | null;
   readonly rpv: readonly number[];
+  readonly mayBeDestroyed: boolean;
 }
 
 const ENXIO = (what: string, x0: bigint) =>
@@ -83,6 +86,8 @@ export class Realm {
   /** Page frame numbers; valid from CREATE_REALM on. */
   rd = 0;
   auxCount = 0;
+  /** A page or a table was taken from the realm: its RIPAS may be DESTROYED there. */
+  #mayBeDestroyed = false;
   #rttBase = 0;
   #rttTables = 0;
   #vmid = 0;
@@ -112,15 +117,17 @@ export class Realm {
 
   /** False, and the page is lost, when it is not what the Host believes: nobody may get it again. */
   *#delegate(pfn: number, use: PageUseName): Op<boolean> {
-    const r = yield this.#env.rmi.granuleDelegate(paOf(pfn));
-    if (r[0] === 0n) return true;
+    const { rmi } = this.#env;
+    yield rmi.granuleDelegate(pfn);
+    if (rmi.succeeded) return true;
     this.#env.allocator.leak(pfn, use);
     return false;
   }
 
   *#give(pfn: number, use: PageUseName): Op<void> {
-    const r = yield this.#env.rmi.granuleUndelegate(paOf(pfn));
-    if (r[0] === 0n) this.#env.allocator.free(pfn, use);
+    const { rmi } = this.#env;
+    yield rmi.granuleUndelegate(pfn);
+    if (rmi.succeeded) this.#env.allocator.free(pfn, use);
     else this.#env.allocator.leak(pfn, use);
   }
 
@@ -225,35 +232,42 @@ export class Realm {
     return undefined;
   }
 
-  /** RMI_DATA_CREATE of one page, content from the Non-secure page at `src`. */
-  *populate(pages: PrivatePages, index: number, ipa: bigint, src: bigint, measure: boolean): Op<KvmResult> {
+  /**
+   * RMI_DATA_CREATE of one page, by its number; content from the Non-secure frame `src`. A step of this is a step of the
+   * generator itself: populating is two calls for each page, and each generator between them and the Host costs 50 ns.
+   */
+  *populate(pages: PrivatePages, index: number, ipa: number, src: number, measure: boolean): Op<KvmResult> {
     if (pages.pages[index] !== 0) return kvmError("ENXIO", "the page is populated already");
-    const pfn = yield* this.#take("guestMemfd");
+    const { rmi, allocator } = this.#env;
+    const pfn = allocator.alloc("guestMemfd");
     if (pfn === undefined) return kvmError("ENOMEM", "no page for private memory");
-    const flags = RMI_DATA_FLAGS.MEASURE.of(measure ? 1 : 0);
-    const { rmi } = this.#env;
-    const failed = yield* this.#retryWithTables(ipa, "RMI_DATA_CREATE", () =>
-      rmi.dataCreate(this.rdPa, paOf(pfn), ipa, src, flags),
-    );
-    if (failed) {
-      yield* this.#give(pfn, "guestMemfd");
-      return failed;
+    yield rmi.granuleDelegate(pfn);
+    if (!rmi.succeeded) {
+      allocator.leak(pfn, "guestMemfd");
+      return kvmError("ENOMEM", "no page for private memory");
+    }
+    const flags = measure ? MEASURE : 0;
+    yield rmi.dataCreate(this.rd, pfn, ipa, src, flags);
+    if (!rmi.succeeded) {
+      const failed = yield* this.#retryWithTables(ipaOf(ipa), "RMI_DATA_CREATE", rmi.regs[0]!, () =>
+        rmi.dataCreate(this.rd, pfn, ipa, src, flags),
+      );
+      if (failed) {
+        yield* this.#give(pfn, "guestMemfd");
+        return failed;
+      }
     }
     pages.pages[index] = pfn + 1;
     return undefined;
   }
 
-  /** A command on a level-3 entry; when a table is missing, makes it and tries once more. */
-  *#retryWithTables(ipa: bigint, name: string, command: () => BigUint64Array): Op<KvmResult> {
-    let r = yield command();
-    let status = r[0]!;
-    if (isRttError(status) && levelOf(status) < LEAF_LEVEL) {
-      const failed = yield* this.#createTables(ipa, levelOf(status), LEAF_LEVEL);
-      if (failed) return failed;
-      r = yield command();
-      status = r[0]!;
-    }
-    return status === 0n ? undefined : ENXIO(name, status);
+  /** A command on a level-3 entry has failed with `status`; when a table is missing, makes it and tries once more. */
+  *#retryWithTables(ipa: bigint, name: string, status: bigint, command: () => BigUint64Array): Op<KvmResult> {
+    if (!isRttError(status) || levelOf(status) >= LEAF_LEVEL) return ENXIO(name, status);
+    const failed = yield* this.#createTables(ipa, levelOf(status), LEAF_LEVEL);
+    if (failed) return failed;
+    const r = yield command();
+    return r[0] === 0n ? undefined : ENXIO(name, r[0]!);
   }
 
   /** RMI_REC_CREATE. `index`: the vCPU's; RECs must be created in its order. */
@@ -318,39 +332,51 @@ export class Realm {
   // Faults and changes of a running realm
 
   /**
-   * A private page for a Protected IPA that faulted. "poisoned": the RIPAS is DESTROYED, the content is gone and the
-   * realm can never go on there; "retry": the page is there by now.
+   * A private page for a Protected IPA that faulted, by its number. "poisoned": the RIPAS is DESTROYED, the content is gone
+   * and the realm can never go on there; "retry": the page is there by now.
    */
-  *mapProtected(pages: PrivatePages, index: number, ipa: bigint): Op<FaultOutcome> {
-    const { rmi } = this.#env;
-    const entry = yield rmi.rttReadEntry(this.rdPa, ipa, LEAF_LEVEL);
-    if (entry[0] !== 0n) return "refused";
-    if (entry[4] === BigInt(RmiRipas.DESTROYED)) return "poisoned";
-    if (entry[2] === BigInt(RmiRttEntryState.ASSIGNED)) return "retry";
-    const walked = Number(entry[1]!);
-    const pfn = yield* this.#take("guestMemfd");
-    if (pfn === undefined) return "memory";
-    let failed: KvmResult = walked < LEAF_LEVEL ? yield* this.#createTables(ipa, walked, LEAF_LEVEL) : undefined;
-    if (!failed) {
-      const r = yield rmi.dataCreateUnknown(this.rdPa, paOf(pfn), ipa);
-      if (r[0] !== 0n) failed = ENXIO("RMI_DATA_CREATE_UNKNOWN", r[0]!);
+  *mapProtected(pages: PrivatePages, index: number, ipa: number): Op<FaultOutcome> {
+    const { rmi, allocator } = this.#env;
+    // RIPAS becomes DESTROYED by what the Host itself does: until then a page that it has not given is not there.
+    if (this.#mayBeDestroyed || pages.pages[index] !== 0) {
+      const entry = yield rmi.rttReadEntry(this.rdPa, ipaOf(ipa), LEAF_LEVEL);
+      if (entry[0] !== 0n) return "refused";
+      if (entry[4] === BigInt(RmiRipas.DESTROYED)) return "poisoned";
+      if (entry[2] === BigInt(RmiRttEntryState.ASSIGNED)) return "retry";
     }
-    if (failed) {
-      yield* this.#give(pfn, "guestMemfd");
-      return failed.errno === "ENOMEM" ? "memory" : "refused";
+    const pfn = allocator.alloc("guestMemfd");
+    if (pfn === undefined) return "memory";
+    yield rmi.granuleDelegate(pfn);
+    if (!rmi.succeeded) {
+      allocator.leak(pfn, "guestMemfd");
+      return "memory";
+    }
+    yield rmi.dataCreateUnknown(this.rd, pfn, ipa);
+    if (!rmi.succeeded) {
+      const failed = yield* this.#retryWithTables(ipaOf(ipa), "RMI_DATA_CREATE_UNKNOWN", rmi.regs[0]!, () =>
+        rmi.dataCreateUnknown(this.rd, pfn, ipa),
+      );
+      if (failed) {
+        yield* this.#give(pfn, "guestMemfd");
+        return failed.errno === "ENOMEM" ? "memory" : "refused";
+      }
     }
     pages.pages[index] = pfn + 1;
     return "mapped";
   }
 
   /** Takes a private page back: its content is wiped. False when the RMM refused; the page stays booked. */
-  *destroyPage(pages: PrivatePages, index: number, ipa: bigint): Op<boolean> {
-    const pfn = pages.pages[index]!;
-    if (pfn === 0) return true;
-    const r = yield this.#env.rmi.dataDestroy(this.rdPa, ipa);
-    if (r[0] !== 0n || r[1] !== paOf(pfn - 1)) return false;
+  *destroyPage(pages: PrivatePages, index: number, ipa: number): Op<boolean> {
+    const pfn = pages.pages[index]! - 1;
+    if (pfn < 0) return true;
+    const { rmi, allocator } = this.#env;
+    this.#mayBeDestroyed = true;
+    yield rmi.dataDestroy(this.rd, ipa);
+    if (!rmi.succeeded || rmi.frame(1) !== pfn) return false;
     pages.pages[index] = 0;
-    yield* this.#give(pfn - 1, "guestMemfd");
+    yield rmi.granuleUndelegate(pfn);
+    if (rmi.succeeded) allocator.free(pfn, "guestMemfd");
+    else allocator.leak(pfn, "guestMemfd");
     return true;
   }
 
@@ -360,10 +386,11 @@ export class Realm {
       pa |
       RMI_NS_DESC.MEM_ATTR.of(NS_MEM_ATTR.NORMAL_WB) |
       RMI_NS_DESC.S2AP.of(writable ? NS_S2AP.READ_WRITE : NS_S2AP.READ);
-    const failed = yield* this.#retryWithTables(ipa, "RMI_RTT_MAP_UNPROTECTED", () =>
-      this.#env.rmi.rttMapUnprotected(this.rdPa, ipa, LEAF_LEVEL, desc),
-    );
-    return !failed;
+    const { rmi } = this.#env;
+    const command = () => rmi.rttMapUnprotected(this.rdPa, ipa, LEAF_LEVEL, desc);
+    const r = yield command();
+    if (r[0] === 0n) return true;
+    return !(yield* this.#retryWithTables(ipa, "RMI_RTT_MAP_UNPROTECTED", r[0]!, command));
   }
 
   *unmapUnprotected(ipa: bigint): Op<boolean> {
@@ -421,6 +448,7 @@ export class Realm {
   /** Destroys every table at `level` in [base, end), deepest first. */
   *#destroyTables(level: number, base: bigint, end: bigint): Op<KvmResult> {
     const span = rttEntrySize(level - 1);
+    this.#mayBeDestroyed = true;
     let emptied = -1n;
     for (let ipa = base; ipa < end; ) {
       const r = yield this.#env.rmi.rttDestroy(this.rdPa, ipa, level);
@@ -454,6 +482,7 @@ export class Realm {
       hashAlgo: this.hashAlgo,
       pmuCounters: this.pmuCounters ?? null,
       rpv: [...this.rpv],
+      mayBeDestroyed: this.#mayBeDestroyed,
     };
   }
 
@@ -467,5 +496,6 @@ export class Realm {
     this.hashAlgo = data.hashAlgo;
     this.pmuCounters = data.pmuCounters ?? undefined;
     this.rpv = Uint8Array.from(data.rpv);
+    this.#mayBeDestroyed = data.mayBeDestroyed ?? true;
   }
 }

@@ -66,6 +66,9 @@ const ISV = 1 << 24;
 const WNR = 1 << 6;
 const FSC_PERMISSION = 0x0c;
 const TIMER_CTL = 3;
+/** X0 in the words of a PE's state: registers are two words each. */
+const X0 = 2 * R.X0;
+const REC_ENTER = Number(BigInt.asIntN(32, RMI_FID.RMI_REC_ENTER));
 
 /** The REC run page as words; made anew only when the port gives another page. */
 export class RunView {
@@ -73,24 +76,24 @@ export class RunView {
   #u32: Uint32Array = new Uint32Array(0);
   #u64: BigUint64Array = new BigUint64Array(0);
   #exitGprs: BigUint64Array = this.#u64;
-  /** Physical addresses of REC and run page. */
-  recPa = 0n;
-  runPa = 0n;
+  /** Page frame numbers of REC and run page. */
+  rec = 0;
+  run = 0;
 
   /** The REC was created, or came back from a snapshot. */
   bind(rec: Rec): void {
-    this.recPa = BigInt(rec.pfn) << 12n;
-    this.runPa = BigInt(rec.run) << 12n;
+    this.rec = rec.pfn;
+    this.run = rec.run;
   }
 
   /** The page through the port, so that each look is checked. Undefined: somebody delegated it. */
   open(kernel: Kernel): Uint32Array | undefined {
-    const bytes = kernel.port.granule(this.runPa);
-    if (isFault(bytes)) {
-      kernel.reportFault(bytes, "REC run page");
-      return undefined;
-    }
+    const bytes = kernel.port.page(this.run);
     if (bytes !== this.#bytes) {
+      if (isFault(bytes)) {
+        kernel.reportFault(bytes, "REC run page");
+        return undefined;
+      }
       this.#bytes = bytes;
       this.#u32 = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
       this.#u64 = new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
@@ -157,18 +160,20 @@ export function enterRealm(kernel: Kernel, c: PeContext, vcpu: VcpuCore): boolea
     for (let n = 0; n < count; n++) words[ENTER.LRS + n] = lists.words[n]!;
     vcpu.listsShown = lists.used;
   }
-  const { r } = c.pe;
-  r[R.X0] = RMI_FID.RMI_REC_ENTER;
-  r[R.X0 + 1] = view.recPa;
-  r[R.X0 + 2] = view.runPa;
+  const state = c.words;
+  state[X0] = REC_ENTER;
+  state[X0 + 1] = 0;
+  state[X0 + 2] = view.rec << 12;
+  state[X0 + 3] = view.rec >>> 20;
+  state[X0 + 4] = view.run << 12;
+  state[X0 + 5] = view.run >>> 20;
   kernel.counters.rmiCalls++;
   return true;
 }
 
 /** RMI_REC_ENTER has returned. */
 export function exitRealm(kernel: Kernel, c: PeContext, vcpu: VcpuCore): Handled {
-  const status = c.pe.r[R.X0]!;
-  if (status !== 0n) return entryRefused(vcpu, status);
+  if ((c.words[X0]! | c.words[X0 + 1]!) !== 0) return entryRefused(vcpu, c.pe.r[R.X0]!);
   kernel.counters.recEntries++;
   vcpu.enterFlags = 0;
   vcpu.handGprs = false;
@@ -321,7 +326,7 @@ function* mapPrivate(kernel: Kernel, vcpu: VcpuCore, gpa: bigint): Op<Outcome> {
   const { vm, run } = vcpu;
   const slot = vm.slots.find(gpa);
   if (!slot?.privatePages) return Outcome.RESUME; // the slot went away while the operation waited
-  const outcome = yield* vm.realm!.mapProtected(slot.privatePages, privateIndex(slot, gpa), gpa);
+  const outcome = yield* vm.realm!.mapProtected(slot.privatePages, privateIndex(slot, gpa), Number(gpa >> 12n));
   switch (outcome) {
     case "mapped":
       kernel.counters.faultsPrivate++;

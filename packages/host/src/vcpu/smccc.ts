@@ -28,41 +28,57 @@ import type { VcpuCore } from "./vcpu.js";
 export type Conduit = "hvc" | "smc" | "host-call";
 
 /** SMCCC_VERSION as KVM answers it: 1.1. */
-const SMCCC_VERSION_1_1 = 0x0001_0001n;
-const SMC64 = 1n << 30n;
+const SMCCC_VERSION_1_1 = 0x0001_0001;
+const SMC64 = 1 << 30;
+// Function ids and results as words: a host call makes no 64-bit values.
+const VERSION = Number(SMCCC_VERSION);
+const ARCH_FEATURES = Number(SMCCC_ARCH_FEATURES);
+const PSCI_FIRST = Number(PSCI_FID_FIRST);
+const PSCI_LAST = Number(PSCI_FID_LAST);
+const PSCI_FIRST_64 = Number(PSCI_FID_FIRST_64);
+const PSCI_LAST_64 = Number(PSCI_FID_LAST_64);
 
 /** Handles the call in `vcpu.gprs`; `imm` is the immediate of HVC or RSI_HOST_CALL. */
 export function smcccCall(kernel: Kernel, vcpu: VcpuCore, conduit: Conduit, imm: number): Outcome {
-  const { gprs, run } = vcpu;
-  const fid = gprs[0]! & 0xffff_ffffn;
-  const action = vcpu.vm.smcccAction(Number(fid));
+  const { gprs, gprWords, run } = vcpu;
+  const fid = gprWords[0]!;
+  const action = vcpu.vm.smcccAction(fid);
   if (action === KVM_SMCCC_FILTER_FWD_TO_USER) {
-    run.hypercall.nr = fid;
+    run.hypercall.nr = BigInt(fid);
     run.hypercall.flags = conduit === "smc" ? KVM_HYPERCALL_EXIT_SMC : 0n;
     run.hypercall.imm = imm;
     run.exit(KVM_EXIT.HYPERCALL);
     return Outcome.EXIT;
   }
-  let x0 = SMCCC_NOT_SUPPORTED;
-  let outcome: Outcome = Outcome.RESUME;
+  let known = -1;
   if (action !== KVM_SMCCC_FILTER_DENY && imm === 0) {
-    const isPsci =
-      (fid >= PSCI_FID_FIRST && fid <= PSCI_FID_LAST) || (fid >= PSCI_FID_FIRST_64 && fid <= PSCI_FID_LAST_64);
+    const isPsci = (fid >= PSCI_FIRST && fid <= PSCI_LAST) || (fid >= PSCI_FIRST_64 && fid <= PSCI_LAST_64);
     if (isPsci && conduit !== "host-call" && vcpu.hasFeature(KVM_ARM_VCPU.PSCI_0_2)) {
-      const argument = (n: number) => ((fid & SMC64) !== 0n ? gprs[n]! : gprs[n]! & 0xffff_ffffn);
-      const call = psciCall(kernel, vcpu, fid, [argument(1), argument(2), argument(3)]);
-      ({ x0, outcome } = call);
-      kernel.events.psci(vcpu, fid, argument(1), x0);
-    } else if (fid === SMCCC_VERSION) {
-      x0 = SMCCC_VERSION_1_1;
-    } else if (fid === SMCCC_ARCH_FEATURES) {
-      const asked = gprs[1]! & 0xffff_ffffn;
-      if (asked === SMCCC_VERSION || asked === SMCCC_ARCH_FEATURES) x0 = 0n;
+      return psci(kernel, vcpu, fid);
     }
+    if (fid === VERSION) known = SMCCC_VERSION_1_1;
+    else if (fid === ARCH_FEATURES && (gprWords[2] === VERSION || gprWords[2] === ARCH_FEATURES)) known = 0;
   }
+  if (known < 0) gprs[0] = SMCCC_NOT_SUPPORTED;
+  else {
+    gprWords[0] = known;
+    gprWords[1] = 0;
+  }
+  clearX1ToX3(gprWords);
+  return Outcome.RESUME;
+}
+
+function psci(kernel: Kernel, vcpu: VcpuCore, fid: number): Outcome {
+  const { gprs } = vcpu;
+  const argument = (n: number) => ((fid & SMC64) !== 0 ? gprs[n]! : gprs[n]! & 0xffff_ffffn);
+  const x1 = argument(1);
+  const { x0, outcome } = psciCall(kernel, vcpu, BigInt(fid), [x1, argument(2), argument(3)]);
+  kernel.events.psci(vcpu, BigInt(fid), x1, x0);
   gprs[0] = x0;
-  gprs[1] = 0n;
-  gprs[2] = 0n;
-  gprs[3] = 0n;
+  clearX1ToX3(vcpu.gprWords);
   return outcome;
+}
+
+function clearX1ToX3(gprWords: Uint32Array): void {
+  for (let i = 2; i < 8; i++) gprWords[i] = 0;
 }

@@ -61,6 +61,8 @@ export class VcpuCore {
 
   // Registers
   readonly gprs = new BigUint64Array(31);
+  /** The same as 32-bit words. */
+  readonly gprWords = new Uint32Array(this.gprs.buffer);
   pc = 0n;
   pstate: bigint = SPSR_EL1H_MASKED;
   readonly el1 = new BigUint64Array(GROUPS.EL1.count);
