@@ -22,6 +22,8 @@ import { CONTEXT_TLB_SIZE } from "./mmu/tlb.js";
 export const PAGE_SIZE = 4096;
 /** Translation contexts that one PE keeps at a time. */
 export const TLB_CONTEXTS = 12;
+/** `PhysicalMemory.inTlb`: a TLB entry or a remembered walk; an entry that allows writes. */
+export const InTlb = { ANY: 1, WRITE: 2 } as const;
 const CHUNK_SIZE = 1 << 21;
 const CHUNK_PAGE_BITS = 9;
 const CHUNK_PAGES = 1 << CHUNK_PAGE_BITS;
@@ -49,7 +51,7 @@ export class PhysicalMemory {
   readonly ranges: readonly MemoryRange[];
   /** Pages that may hold memory; page indices are below it. */
   readonly pageCount: number;
-  /** By page index: not zero when some TLB entry of some PE was made from this granule. */
+  /** By page index, a set of InTlb: what may have been made from this granule since everything was flushed. */
   readonly inTlb: Uint8Array;
 
   /**

@@ -20,7 +20,7 @@ import type { Fault } from "../fault.js";
 import { fpTrap } from "../fp-access.js";
 import { GPC_OK, gpcFault } from "../gpt.js";
 import type { Machine } from "../machine.js";
-import { NO_FRAME, PAGE_SIZE, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
+import { InTlb, NO_FRAME, PAGE_SIZE, type PhysicalMemory, TLB_CONTEXTS } from "../memory.js";
 import { pauthWord } from "../pauth.js";
 import type { Processor } from "../processor.js";
 import { inlineWord } from "../sysreg/inline.js";
@@ -446,12 +446,16 @@ export class Mmu {
     const writes = reads && (permissions & Permission.WRITE) !== 0 && memory.codePages[host >>> 12] === 0;
     context.tlb.enter(lo, hi, host, reads, writes, fetches);
     context.filled = true;
-    memory.inTlb[page] = 1;
+    memory.inTlb[page]! |= writes ? InTlb.ANY | InTlb.WRITE : InTlb.ANY;
   }
 
   /** A page, by its host address, has translated code from now on: no entry may allow writes to it. */
   forgetWrites(page: number): void {
+    const { inTlb } = this.memory;
+    const index = this.memory.pageOfHost(page);
+    if ((inTlb[index]! & InTlb.WRITE) === 0) return;
     for (const { pool } of this.contexts) for (const context of pool) if (context.filled) context.tlb.dropWrites(page);
+    inTlb[index]! &= ~InTlb.WRITE;
   }
 
   /** Whether the PE's next instruction is in a page with a breakpoint. */

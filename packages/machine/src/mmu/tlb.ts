@@ -1,7 +1,7 @@
 /**
  * The software TLB of one translation context: the arrays of reads, writes and fetches (cpu/engine.ts has their form), in
  * memory. What was filled is written down, so that to drop a few entries
- * costs little: 3 ns each, where all of the arrays take 10 µs.
+ * costs little: 3 ns each, where all of the arrays take 20 µs.
  */
 import { TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SIZE } from "../cpu/engine.js";
 

@@ -16,7 +16,7 @@
 import { Pas, SecurityState } from "@realmbox/abi";
 import type { Fault, FaultKind } from "../fault.js";
 import { GPC_OK, type GranuleProtection, gpcFault } from "../gpt.js";
-import { NO_FRAME, type PhysicalMemory } from "../memory.js";
+import { InTlb, NO_FRAME, type PhysicalMemory } from "../memory.js";
 import { blockOf, type Stage2, type TableRange, type TranslationContext } from "./context.js";
 import {
   AF,
@@ -291,7 +291,7 @@ export class TableWalker {
   private rememberTable(walks: WalkCache, lo: number, hi: number, word: number, kind: number): void {
     const { memory } = this;
     walks.put(lo, hi, word, 0, kind);
-    memory.inTlb[memory.pageOfHost(word * 4)] = 1;
+    memory.inTlb[memory.pageOfHost(word * 4)]! |= InTlb.ANY;
   }
 
   /** Stage 1 does not translate: the address is the output, if it has not too many bits. */
