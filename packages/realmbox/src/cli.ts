@@ -134,7 +134,9 @@ signal that ended the run.
       .command("run")
       .description("run an image as a normal VM, or with --realm as a realm")
       .option("--realm", "run the image as a realm")
-      .addOption(checkOption()),
+      .addOption(checkOption())
+      .option("--profile <file>", "write where the guest spends its instructions: text, or for speedscope if .json")
+      .option("--symbols <file>", "names for --profile: an ELF file, a System.map; repeatable", collect),
     { quiet: "print nothing but the guest's console" },
   )
     .addHelpText(
@@ -145,6 +147,7 @@ signal that ended the run.
         "run --realm -d disk.img --rng virtio",
         "run --realm --trace=rmi,rec --trace-out trace.txt hello",
         "run --realm --check-translator 1000 hello",
+        "run --profile profile.txt hello",
       ),
     )
     .addHelpText(

@@ -15,6 +15,7 @@ import { AsyncRun } from "./async-run.js";
 import type { Box } from "./box.js";
 import { ConsoleFeed, type ConsoleSource } from "./console-feed.js";
 import { type HostTime, hostTime } from "./host-time.js";
+import type { Profiler } from "./profile/profiler.js";
 import { RealmAwareness } from "./realm-awareness.js";
 
 export interface GuestOptions {
@@ -77,6 +78,8 @@ export interface RunAsyncOptions extends RunUntil {
   readonly signal?: StopSignal;
   /** Called before others run and before the run waits: whoever buffers output passes it on. */
   readonly onPause?: () => void;
+  /** Looks at the machine when its time has come. */
+  readonly profiler?: Profiler;
   /** Default: the host's own. */
   readonly time?: HostTime;
 }
@@ -192,7 +195,7 @@ export class Guest {
     const refused = this.#begin(until);
     if (refused !== undefined) return refused;
     const { machine } = this.box;
-    const { source, signal } = until;
+    const { source, signal, profiler } = until;
     const last = machine.now + (until.instructions ?? Number.POSITIVE_INFINITY);
     const receiver = this.vm.consoleReceiver;
     const run = new AsyncRun({
@@ -200,8 +203,11 @@ export class Guest {
       time: until.time ?? hostTime,
       feed: source && new ConsoleFeed({ source, machine, receiver, queue: this.input }),
       checkEvery: until.checkEvery ?? Number.POSITIVE_INFINITY,
-      left: () => last - machine.now,
-      check: () => this.#check(until, last) ?? (signal?.aborted ? { kind: "cancelled" } : undefined),
+      left: () => Math.min(last, profiler?.next ?? last) - machine.now,
+      check: () => {
+        profiler?.look();
+        return this.#check(until, last) ?? (signal?.aborted ? { kind: "cancelled" } : undefined);
+      },
       outcome: (end) => this.#outcome(end),
       onPause: until.onPause ?? (() => {}),
     });

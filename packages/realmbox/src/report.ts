@@ -24,6 +24,7 @@ import {
 } from "@realmbox/vmm";
 import type { Box } from "./box.js";
 import type { Guest, GuestEnd } from "./guest.js";
+import { type TranslatorReport, translatorReport } from "./translator-report.js";
 
 /** Names of RmiRecExitReason. DEN0137 1.0-rel0, "RmiRecExitReason type". */
 const REC_EXIT_NAMES = ["sync", "irq", "fiq", "psci", "ripas_change", "host_call", "serror"] as const;
@@ -47,6 +48,8 @@ export interface Report {
     readonly problems: readonly VerificationProblem[];
   } | null;
   readonly counts: Counts;
+  /** Null: everything was interpreted. */
+  readonly translator: TranslatorReport | null;
 }
 
 export interface Counts {
@@ -169,6 +172,7 @@ export function makeReport(options: {
             problems: result.problems,
           },
     counts: countsOf(box, guest),
+    translator: translatorReport(box.machine),
   };
 }
 

@@ -17,6 +17,7 @@ copyFileSync(
   fileURLToPath(new URL("../../../../guests/prebuilt-fvp/rmm-probe.bin", import.meta.url)),
   path("probe.bin"),
 );
+copyFileSync(fileURLToPath(new URL("../../../../guests/prebuilt/hello.elf", import.meta.url)), path("hello.elf"));
 writeFileSync(path("initrd.cpio"), "any bytes do");
 /** As `truncate -s 1M` makes them. */
 for (const name of ["disk.img", "data.img", "other.img"]) writeFileSync(path(name), new Uint8Array(1 << 20));
@@ -95,6 +96,17 @@ const RUN: readonly (readonly [line: string, exitCode: number, ...checks: readon
   ["run -q --rmm probe.bin hello", 0, says("world", "normal VM")], // an RMM that answers, and makes no realms
   ["run -q --clock host hello", 0, says("world", "normal VM")],
   ["run -q --jit 0 hello", 0, says("world", "normal VM")],
+  [
+    "run -q --realm --profile p.txt --symbols hello.elf hello",
+    0,
+    () => expect(textOf("p.txt")).toMatch(/^ *\d+\.\d\d% +[\d,]+ {2}realm EL1$/m),
+    () => expect(textOf("p.txt")).toMatch(/^ *\d+\.\d\d% +[\d,]+ {2}realm EL1 +\w+$/m),
+  ],
+  [
+    "run -q --profile p.json hello",
+    0,
+    () => expect(JSON.parse(textOf("p.json"))).toMatchObject({ exporter: "realmbox", profiles: [{ type: "sampled" }] }),
+  ],
   ["run -q --jit off --realm hello", 0, says("world", "realm")],
   [
     "run -q --check-translator 5000 --rng -d other.img virtio",
@@ -128,6 +140,15 @@ const RUN: readonly (readonly [line: string, exitCode: number, ...checks: readon
     "run --json hello",
     0,
     ({ stdout }) => expect(JSON.parse(stdout)).toMatchObject({ schemaVersion: 1, kind: "normal VM", exit: 0 }),
+    ({ stdout }) => {
+      const { counts, translator } = JSON.parse(stdout);
+      if (process.env.REALMBOX_JIT === "off") expect(translator).toBeNull();
+      else {
+        const { interpreted, translated } = translator.instructions;
+        expect(interpreted).toBeGreaterThan(0);
+        expect(translated).toBeLessThan(counts.instructions.total);
+      }
+    },
     tells(/^Hello from a realmbox guest$/m),
   ],
 ];

@@ -21,13 +21,14 @@ import {
 import { Box, type BoxOptions } from "../box.js";
 import { nodeCrypto } from "../crypto/node.js";
 import { openDisks, parseDisk } from "../disk.js";
-import type { Guest, GuestEnd } from "../guest.js";
+import type { Guest, GuestEnd, RunAsyncOptions } from "../guest.js";
 import { hostTime } from "../host-time.js";
 import { exitOf, makeReport, measure, type Report, realmPlatform, reportText } from "../report.js";
 import { Session } from "../terminal/session.js";
 import { parseCategories, traceLine } from "../trace-text.js";
 import { checkRun } from "./check-translator.js";
 import { findImage, type Image, notesOf, paramsOf, readInput } from "./images.js";
+import { profileOf } from "./profile.js";
 import { parseCount, parseMemory } from "./size.js";
 import { EXIT, UsageError } from "./usage.js";
 
@@ -63,6 +64,8 @@ export interface RunFlags {
   readonly traceOut?: string;
   readonly jit?: string;
   readonly checkTranslator?: string;
+  readonly profile?: string;
+  readonly symbols?: readonly string[];
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -211,6 +214,7 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
   if (!content.ok) throw refused(image, content.error);
   if (flags.dumpDtb !== undefined) writeOutput("option '--dump-dtb'", flags.dumpDtb, content.value.deviceTree);
   const options = boxOptionsOf(content.value, flags);
+  const profile = profileOf(flags, image.name, (path, text) => writeOutput("option '--profile'", path, text));
   const trace = traceOf(flags, output);
 
   const { realm = false } = config;
@@ -243,10 +247,13 @@ export async function runImage(image: Image, config: VmConfig, flags: RunFlags, 
   if (!created.ok) throw refused(image, created.error);
   const guest = created.value;
   output.progress(config.realm ? `running ${image.name} as a realm` : `running ${image.name} as a normal VM`);
+  const profiling = profile?.(box.machine);
   const end = await runInSession(guest, output, {
     timeoutMs: timeout - (Date.now() - started),
     ...(limit === undefined ? {} : { instructions: limit }),
+    ...(profiling === undefined ? {} : { profiler: profiling.profiler }),
   });
+  profiling?.end();
   const report = makeReport({ box, guest, end, image: image.name, challenge });
   trace?.end();
   return { box, guest, end, report };
@@ -293,11 +300,11 @@ function lineSplitter(emit: (line: string) => void): (byte: number) => void {
 async function runInSession(
   guest: Guest,
   { consoleFd, console, flush }: RunOutput,
-  { timeoutMs, instructions }: { readonly timeoutMs: number; readonly instructions?: number },
+  options: Pick<RunAsyncOptions, "instructions" | "profiler"> & { readonly timeoutMs: number },
 ): Promise<GuestEnd> {
   const session = new Session({
     consoleFd,
-    timeoutMs,
+    timeoutMs: options.timeoutMs,
     say: (text) => {
       console(Buffer.from(text));
       flush();
@@ -310,7 +317,8 @@ async function runInSession(
       signal: session.signal,
       onPause: flush,
       ...(session.source === undefined ? {} : { source: session.source }),
-      ...(instructions === undefined ? {} : { instructions }),
+      ...(options.instructions === undefined ? {} : { instructions: options.instructions }),
+      ...(options.profiler === undefined ? {} : { profiler: options.profiler }),
     });
     return end.kind === "cancelled" ? (session.ending ?? end) : end;
   } finally {

@@ -5,6 +5,7 @@
 import { SecurityState } from "@realmbox/abi";
 import { type Counters, instructionsAt } from "@realmbox/machine";
 import { VERSION } from "../build-info.js";
+import type { TranslatorReport } from "../translator-report.js";
 import type { FvpEnd } from "./fvp-end.js";
 import {
   countTests,
@@ -63,6 +64,8 @@ export interface FvpReport {
   readonly wallMs: number;
   readonly machineMs: number;
   readonly counts: FvpCounts;
+  /** Null: everything was interpreted. Its seconds are the host's. */
+  readonly translator: TranslatorReport | null;
   readonly resets: readonly FvpReset[];
   readonly tests: readonly TestResult[];
   /** Tests beyond those kept. */
@@ -105,7 +108,7 @@ export function countsOf(counters: Counters): FvpCounts {
 
 /** What a run was, beside its results. */
 export interface FvpRunFacts
-  extends Pick<FvpReport, "images" | "board" | "wallMs" | "machineMs" | "counts" | "resets"> {
+  extends Pick<FvpReport, "images" | "board" | "wallMs" | "machineMs" | "counts" | "translator" | "resets"> {
   readonly seed: bigint;
   readonly end: FvpEnd;
   readonly results: SuiteResults | undefined;
@@ -134,6 +137,7 @@ export function makeFvpReport({ end, results, seed, versions, ...facts }: FvpRun
     wallMs: facts.wallMs,
     machineMs: facts.machineMs,
     counts: facts.counts,
+    translator: facts.translator,
     resets: facts.resets,
     tests,
     testsDropped: results?.testsDropped ?? 0,

@@ -29,6 +29,7 @@ import { toHex } from "@realmbox/token";
 import { ENGINE } from "../build-info.js";
 import { identityOf, seedBytes } from "../firmware.js";
 import { type HostTime, hostTime } from "../host-time.js";
+import { translatorReport } from "../translator-report.js";
 import { AcsParser } from "./acs-parser.js";
 import { ConsoleLines } from "./console-lines.js";
 import type { FvpEnd } from "./fvp-end.js";
@@ -272,6 +273,7 @@ export class Fvp {
       wallMs: this.#wallMs,
       machineMs: machine.now / machine.countsPerMs,
       counts: countsOf(machine.counters),
+      translator: translatorReport(machine),
       resets: this.#resets,
     });
   }
