@@ -33,7 +33,7 @@ export interface Way {
 
 /** Clock counts that the machine did with `seed`'s program; fails where interpreter and translator differ. */
 export function checkSeed(seed: number, { jit, pieces, step }: Way, counts: number): number {
-  const world = randomWorld(new Random(seed));
+  const world = randomWorld(seed);
   const create = (mode: Jit) => inPieces(machineIn(world, mode), seed, mode === "off" ? undefined : pieces);
   const result = lockstep({ create, jit, step, counts, deepEvery: 10_000 });
   if (result.difference) {

@@ -11,7 +11,7 @@ import { ROWS } from "../../packages/machine/src/cpu/rows/index.js";
 import { pointerAuthenticationRows } from "../../packages/machine/src/cpu/rows/pointer-authentication.js";
 import { FP_OPERANDS } from "../oracle/fp-operands.js";
 import { generateTests, INTEGER_ROWS, type Instruction, POOL_SIZE, VECTOR_ROWS } from "../oracle/generate.js";
-import type { Random } from "../oracle/random.js";
+import { Random } from "../oracle/random.js";
 import { INTEGER_OPERANDS } from "../oracle/vectors.js";
 import { dsb, eret, hvc, isb, mrs, msr, msrImmediate, op, smc, svc, sys } from "../system/encoding.js";
 import { type RegName, SecurityState } from "./machine.js";
@@ -330,15 +330,30 @@ function poolOf(random: Random): Uint8Array {
   return new Uint8Array(BigUint64Array.from(halves).buffer);
 }
 
+/** Rows that a world has for certain: with enough seeds, all of them. */
+const SWEEP = 8;
+
+/** Words of the next rows in the order of seeds, operands not looked at. */
+function sweepOf(random: Random, seed: number): Word[] {
+  return Array.from({ length: SWEEP }, (_, i) => {
+    const row = ROWS[(seed * SWEEP + i) % ROWS.length];
+    for (;;) {
+      const word = ((random.u32() & ~row.mask) | row.value) >>> 0;
+      if (rowOf(word) === row) return constant(word);
+    }
+  });
+}
+
 /** The world of a seed. */
-export function randomWorld(random: Random): World {
+export function randomWorld(seed: number): World {
+  const random = new Random(seed);
   const pes = random.oneIn(4) ? 2 : 1;
   const tbi = random.oneIn(2);
   const settings = {
     sctlr: random.pick([0n, 2n, 0x18n, 0x1an, 0x0400_c200n, 0x0405_c200n, 0xcc01_e200n]),
     tcr: tbi ? TCR_TBI : 0n,
   };
-  const blocks: Block[] = [];
+  const blocks: Block[] = [{ words: [...sweepOf(random, seed), ...exit(random, tbi)], pool: poolOf(random) }];
   const count = 24 + random.below(72);
   for (let n = 0; n < count; n++) {
     const words = Array.from({ length: 1 + random.below(3) }, () => piece(random, settings)).flat();
