@@ -31,7 +31,7 @@ export function pauthTrap(w: Int32Array, el: number): 0 | 2 | 3 {
 export function pauthWord(w: Int32Array, el: number, regime: Regime): number {
   const enables = sctlrOf(w, regime) & PAUTH_ENABLES;
   const trap = pauthTrap(w, el) === 0 ? 0 : PAUTH.TRAP;
-  return enables === 0 ? trap : enables | trap | layoutOf(w, regime);
+  return enables | trap | layoutOf(w, regime);
 }
 
 const bottomOf = (tsz: number): number => 64 - Math.min(Math.max(tsz, TSZ_MIN), TSZ_MAX);
@@ -123,13 +123,6 @@ export function authenticate(
   if (((code ^ pointer) & extension & ~BIT_55) === 0n) return address;
   const at = tbi ? 53n : 61n;
   return (address & ~(3n << at)) | (BigInt(key.errorCode) << at);
-}
-
-/** XPAC…: the address without its code. Neither trapped nor enabled. */
-export function stripPac(pe: Processor, pointer: bigint, data: boolean): bigint {
-  const upper = halfOf(pointer);
-  const { extension } = fieldsOf(currentLayout(pe), { upper, top: upper, data });
-  return extend(pointer, extension, upper);
 }
 
 /** ERETAA, ERETAB: makes ELR of the current EL what it authenticates to, with SP as the modifier; false when it trapped. */

@@ -43,6 +43,7 @@ const SETTINGS: readonly Setting[] = [
     registers: { HCR_EL2: GUEST_HCR, SCTLR_EL1: bit(26), CNTKCTL_EL1: 2n, CPACR_EL1: 1n << 20n },
   },
   { name: "TVM, TRVM, TID2, TDZ", registers: { HCR_EL2: GUEST_HCR | bit(26) | bit(30) | bit(17) | bit(28) } },
+  { name: "TPU, TPCP, UCI", registers: { HCR_EL2: GUEST_HCR | bit(24) | bit(23), SCTLR_EL1: bit(26) } },
   { name: "EL1TVCT", registers: { HCR_EL2: GUEST_HCR, CNTHCTL_EL2: bit(14) | 3n } },
   { name: "a virtual interrupt", registers: { HCR_EL2: GUEST_HCR | bit(7), SCTLR_EL1: SCTLR_OPEN } },
   { name: "a virtual SError", registers: { HCR_EL2: GUEST_HCR | bit(8) } },
@@ -113,6 +114,11 @@ const QUIET: readonly Emit[] = [
   (a, next) => a.word(0xd500_409f | ((next() & 1) << 8)),
   // MSR SPSel
   (a, next) => a.word(0xd500_40bf | ((next() & 1) << 8)),
+  // IC IVAU, DC CVAU, DC CVAC, DC CIVAC
+  (a, next) =>
+    a.word(
+      anyOf([0xd50b_7520, 0xd50b_7b20, 0xd50b_7a20, 0xd50b_7e20], next) | (next() % 2 === 0 ? OWN.code : OWN.returns),
+    ),
   // SUBS, ADDS, ANDS XZR, Xn, Xm; SUBS WZR, Wn, Wm
   (a, next) =>
     a.word(

@@ -10,7 +10,6 @@ import { rowOf } from "./cpu/disassemble.js";
 import { HostReply } from "./cpu/engine.js";
 import { pointerAuthenticationRows } from "./cpu/rows/pointer-authentication.js";
 import type { Row } from "./cpu/rows/row.js";
-import { R } from "./cpu/state.js";
 import { debugTarget, isStepActive } from "./debug/enabled.js";
 import {
   defaultTarget,
@@ -25,7 +24,7 @@ import {
 } from "./exceptions.js";
 import { takeFpTrap } from "./fp-access.js";
 import type { Machine } from "./machine.js";
-import { authenticateReturn, stripPac, takePauthTrap } from "./pauth.js";
+import { authenticateReturn, takePauthTrap } from "./pauth.js";
 import type { Processor } from "./processor.js";
 import { setPstate } from "./pstate.js";
 import { executeSys } from "./sys-instructions.js";
@@ -86,15 +85,10 @@ function authenticatedEret(machine: Machine, pe: Processor, insn: number): numbe
   return eret(machine, pe);
 }
 
-/** XPACI and XPACD; the other instructions of pointer authentication come here when they trap. */
+/** Instructions of pointer authentication come here when they trap. */
 function executePauth(pe: Processor, insn: number): number | undefined {
   const row = rowOf(insn);
   if (!row || !PAUTH_ROWS.has(row)) return undefined;
-  if ((insn & 0xffff_fbe0) >>> 0 === 0xdac1_43e0) {
-    const rd = insn & 0x1f;
-    if (rd !== 31) pe.r[R.X0 + rd] = stripPac(pe, pe.r[R.X0 + rd]!, (insn & (1 << 10)) !== 0);
-    return HostReply.NEXT;
-  }
   return takePauthTrap(pe) ? HostReply.JUMP : undefined;
 }
 
@@ -171,9 +165,6 @@ function executeHintOrImmediate(machine: Machine, pe: Processor, insn: number): 
       return HostReply.NEXT;
     case 5:
       pe.w[EVENT_LO] = 1;
-      return HostReply.NEXT;
-    case 7: // XPACLRI
-      pe.r[R.X0 + 30] = stripPac(pe, pe.r[R.X0 + 30]!, false);
       return HostReply.NEXT;
     default:
       // A hint of pointer authentication comes here only to trap.

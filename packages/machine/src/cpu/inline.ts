@@ -20,6 +20,9 @@ export const INLINE = {
   ZVA: 1 << 5,
   /** CNTVCT_EL0: the machine's count less CNTVOFF_EL2. */
   VIRTUAL_COUNT: 1 << 6,
+  /** Cache maintenance by address: to the point of unification, and of coherency. */
+  CACHE_POU: 1 << 7,
+  CACHE_POC: 1 << 8,
 } as const;
 
 /** CTR_EL0: 64-byte lines, PIPT, IDC = 1, DIC = 0. */

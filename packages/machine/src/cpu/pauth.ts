@@ -13,7 +13,7 @@ export const PAUTH = {
   TRAP: 1 << 0,
 } as const;
 
-/** Some key is enabled. Only then the fields below are set. */
+/** Some key is enabled. */
 export const PAUTH_ENABLES = PAUTH.ENIA | PAUTH.ENIB | PAUTH.ENDA | PAUTH.ENDB;
 
 /** The lowest bit of the authentication code, six bits each: of addresses with bit 55 = 0, and with bit 55 = 1. */

@@ -69,6 +69,9 @@ export const ttlb = hcrTrap(HCR.TTLB);
 export const tdz = hcrTrap(HCR.TDZ);
 /** DC ZVA: EL0 needs SCTLR_EL1.DZE, and HCR_EL2.TDZ traps it. */
 export const zvaRules: readonly Rule[] = [el0Needs(SCTLR_EL0.DZE), tdz];
+/** Cache maintenance by address: EL0 needs SCTLR_EL1.UCI, and HCR_EL2.TPU and TPCP trap it. */
+export const cachePou: readonly Rule[] = [el0Needs(SCTLR_EL0.UCI), tpu];
+export const cachePoc: readonly Rule[] = [el0Needs(SCTLR_EL0.UCI), tpcp];
 /** CTR_EL0: EL0 needs SCTLR_EL1.UCT, and HCR_EL2.TID2 traps it. */
 export const readableCtr: readonly Rule[] = [el0Needs(SCTLR_EL0.UCT), tid2];
 /** DCZID_EL0.DZP: DC ZVA is prohibited for EL0, or trapped. */

@@ -39,6 +39,7 @@ import {
 } from "../rows/expr.js";
 import { LastEvent, LEVEL_SLOTS, offsetOf, type RegName } from "../state.js";
 import type { HelperBody, HelperTable } from "./functions.js";
+import { tlbEntry } from "./helpers.js";
 import type { Local } from "./statements.js";
 
 // PSTATE in SPSR format. DDI 0487, "SPSR_EL1".
@@ -236,6 +237,13 @@ function next(s: HelperBody): Expr {
 /** Address of Xn less the offset of X0. */
 const registerAt = (s: HelperBody, n: Expr): Expr => add(s.at(0, "i32").value, shl(n, 3));
 
+/** (va) → whether the software TLB allows reads there: then the address translates, and is memory that nobody watches. */
+function isReadable(s: HelperBody): Expr {
+  const va = s.param(0).value;
+  const entry = tlbEntry(s.load("TLB_READ"), va);
+  return eq(s.loadAt(entry, "i64"), and(va, ~0xfffn));
+}
+
 /** (Rt) → done: MRS of the virtual count. */
 function readVirtualCount(s: HelperBody): Expr {
   no(s, isZero(and(s.load("SYS_INLINE"), INLINE.VIRTUAL_COUNT)));
@@ -291,6 +299,7 @@ function selectSp(s: HelperBody): Expr {
 export const EXCEPTION_HELPERS: HelperTable = {
   takeSvc: { params: ["i32"], result: "i32", body: takeSvc },
   takeEret: { params: [], result: "i32", body: takeEret },
+  isReadable: { params: ["i64"], result: "i32", body: isReadable },
   setPan: { params: ["i32"], result: "i32", body: setPan },
   readVirtualCount: { params: ["i32"], result: "i32", body: readVirtualCount },
   writeFpcr: { params: ["i32"], result: "i32", body: writeFp("FPCR", FPCR.WRITABLE) },

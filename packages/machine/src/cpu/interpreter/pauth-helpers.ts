@@ -130,6 +130,15 @@ function authenticate(s: HelperBody): Expr {
   return or(and(address.value, not(shl(i64(3), at.value))), shl(zext(errorCode), at.value));
 }
 
+/** (pointer, data): the address without its code, whether or not a key is enabled. */
+function strip(s: HelperBody): Expr {
+  const pointer = s.param(0).value;
+  const upper = s.local("i32");
+  s.set(upper, half(pointer, 55));
+  const { extension } = fieldsOf(s, { upper: upper.value, top: upper.value, data: s.param(1).value });
+  return or(and(pointer, not(extension)), and(signOf(upper.value), extension));
+}
+
 /**
  * (number): the hint of this number, if it is one of pointer authentication and its key is enabled. Returns 1, and has done
  * nothing, when it traps. Bits of the number: 4 the link register (else X17 and X16), 2 authenticates, 1 key B, 0 SP as
@@ -182,5 +191,6 @@ export const PAUTH_HELPERS: HelperTable = {
     result: "i64",
     body: authenticate,
   },
+  pauthStrip: { params: ["i64", "i32"], result: "i64", body: strip },
   pauthHint: { params: ["i32"], result: "i32", body: hint },
 };

@@ -218,12 +218,34 @@ const pstateRows = [
   }),
 ];
 
+/** Memory is coherent: what is left is that they may trap, and that DC faults where the address does not translate. */
+const cacheRows = (
+  [
+    ["IC IVAU", "0101", INLINE.CACHE_POU],
+    ["DC CVAU", "1011", INLINE.CACHE_POU],
+    ["DC CVAC", "1010", INLINE.CACHE_POC],
+    ["DC CIVAC", "1110", INLINE.CACHE_POC],
+  ] as const
+).map(([name, crm, inline]) =>
+  row(`1101010100001 011 0111 ${crm} 001 ttttt`, {
+    name,
+    group: "system",
+    refines: "SYS",
+    sem: (c, { t }) => {
+      unlessInline(c, inline);
+      if (name !== "IC IVAU") c.when(isZero(c.helper("isReadable", "i32", c.get(1, t))), () => c.system());
+    },
+    print: ({ t }) => `${name.toLowerCase()}, ${reg(1, t)}`,
+  }),
+);
+
 export const hotSystemRows: readonly Row[] = [
   ...registerRows,
   ...constantRows,
   ...counterRows,
   ...fpRows,
   ...pstateRows,
+  ...cacheRows,
   row("1101010100001 011 0111 0100 001 ttttt", {
     name: "DC ZVA",
     group: "system",

@@ -72,7 +72,8 @@ const registerRows = [
     name: "XPACI, XPACD",
     group: "data",
     shape: ["k"],
-    sem: (c) => c.system(),
+    rare: true,
+    sem: (c, { k, d }) => c.set(1, d, c.helper("pauthStrip", "i64", c.get(1, d), i32(k))),
     print: ({ k, d }) => `xpac${k ? "d" : "i"} ${reg(1, d)}`,
   }),
   row("10011010110 mmmmm 001100 nnnnn ddddd", {

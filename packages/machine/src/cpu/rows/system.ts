@@ -4,7 +4,7 @@
  */
 import { PAUTH_ENABLES } from "../pauth.js";
 import type { Context } from "./context.js";
-import { and, or, shl, wrap } from "./expr.js";
+import { and, i32, or, shl, wrap } from "./expr.js";
 import { row } from "./row.js";
 import { imm, reg } from "./text.js";
 
@@ -52,7 +52,6 @@ const EVENTS = [
   { name: "WFI", m: "0000", p: "011" },
   { name: "SEV", m: "0000", p: "100" },
   { name: "SEVL", m: "0000", p: "101" },
-  { name: "XPACLRI", m: "0000", p: "111" },
 ] as const;
 
 /** op1:CRn:CRm:op2 in the generic spelling. */
@@ -98,6 +97,13 @@ export const systemRows = [
       print: () => name.toLowerCase(),
     }),
   ),
+  row("11010101000000110010 0000 111 11111", {
+    name: "XPACLRI",
+    group: "system",
+    refines: "HINT",
+    sem: (c) => c.setSpecial("X30", c.helper("pauthStrip", "i64", c.special("X30"), i32(0))),
+    print: () => "xpaclri",
+  }),
   row("11010101000000110011 mmmm 010 11111", {
     name: "CLREX",
     group: "system",
