@@ -46,7 +46,7 @@ import {
 import { defineHelpers } from "./functions.js";
 import { Called, CalledContext, LoopContext, type LoopSites } from "./handlers.js";
 import { emitCondition, type HostFunctions, slowAccess, tlbEntry } from "./helpers.js";
-import { ENGINE_HELPERS, HELPER_SLOTS } from "./slots.js";
+import { ENGINE_HELPERS } from "./slots.js";
 import { Statements } from "./statements.js";
 import { constantTables, DECODE_TABLE, nonZeroRuns } from "./tables.js";
 
@@ -225,7 +225,7 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
 
   code.end(); // toCalled
   storeState(1, pc);
-  for (const e of [base, insn.value, add(scratch.value, HELPER_SLOTS - (dispatch.inLoop.length + 1))]) emit(code, e);
+  for (const e of [base, insn.value, sub(scratch.value, dispatch.inLoop.length + 1)]) emit(code, e);
   code.callIndirect(called.type, called.table);
   code.localSet(scratch.index);
   s.brIf(eq(scratch.value, Called.REFETCH), refetch);
@@ -274,7 +274,7 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
   return code;
 }
 
-/** The table of functions that the module exports, and the type of rare handlers in it. */
+/** The table of the functions of rare handlers, and their type. */
 interface CalledTable {
   readonly type: number;
   readonly table: number;
@@ -304,6 +304,8 @@ export function generateInterpreter(rows: readonly Row[] = ROWS): Uint8Array {
   const importTranslator = { fill: importHost("fill", 5), translate: importHost("translate", 2) };
   const operate = module.importFunction("realmbox", "operate", { params: [I, I, L, L, L], results: [L] });
   const regions = module.importTable("realmbox", "regions", 0);
+  const shared = module.declareTable("helpers");
+  const calledTable = module.declareTable();
   const called = { params: [I, I], results: [I] };
   const run = module.declare({ params: [I], results: [I] });
   const interpret = module.declare({ params: [I, I], results: [I] });
@@ -321,9 +323,9 @@ export function generateInterpreter(rows: readonly Row[] = ROWS): Uint8Array {
     };
   for (const name of ENGINE_HELPERS) {
     module.define(engineHelpers[name].index, engineHelpers[name].code);
-    module.tableSlot(engineHelpers[name].index);
+    module.tableSlot(shared, engineHelpers[name].index);
   }
-  for (const { index } of helpers.named.values()) module.tableSlot(index);
+  for (const { index } of helpers.named.values()) module.tableSlot(shared, index);
 
   const access = new CodeWriter(6);
   slowAccess(access, host);
@@ -335,10 +337,9 @@ export function generateInterpreter(rows: readonly Row[] = ROWS): Uint8Array {
   for (const handler of dispatch.called) {
     const index = module.declare(called);
     module.define(index, calledFunction(helpers, handler));
-    module.tableSlot(index);
+    module.tableSlot(calledTable, index);
   }
-  const calledTable = { type: module.type(called), table: module.ownTable };
-  module.define(interpret, interpretFunction(dispatch, host, helpers, calledTable));
+  module.define(interpret, interpretFunction(dispatch, host, helpers, { type: module.type(called), table: calledTable }));
   const plain = new CodeWriter(1);
   plain.localGet(BASE);
   plain.i32(Interpret.PLAIN);
@@ -351,7 +352,6 @@ export function generateInterpreter(rows: readonly Row[] = ROWS): Uint8Array {
   );
   module.exportFunction("run", run);
   module.exportFunction("runTranslated", runTranslated);
-  module.exportTable("helpers");
 
   const decodeBytes = new Uint8Array(dispatch.table.buffer);
   for (const { address, bytes } of [{ address: DECODE_TABLE, bytes: decodeBytes }, ...constantTables()]) {

@@ -1,6 +1,6 @@
 /**
  * The table of functions that the interpreter's module shares with translated code: helpers of rows by their names, and
- * those of the memory path and the flags. Handlers of rare rows follow in the same table.
+ * those of the memory path and the flags. A region's instance costs in proportion to it.
  */
 import { invariant } from "@realmbox/abi";
 import { HELPERS } from "./functions.js";

@@ -31,8 +31,7 @@ export class ModuleWriter {
   }[] = [];
   private readonly exports: { readonly name: string; readonly index: number }[] = [];
   private readonly tables: { readonly module: string; readonly name: string; readonly min: number }[] = [];
-  private tableExport: string | undefined;
-  private readonly tableElements: number[] = [];
+  private readonly ownTables: { readonly elements: number[]; export: string | undefined }[] = [];
   private readonly data: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
   private memory: { readonly module: string; readonly name: string; readonly minPages: number } | undefined;
 
@@ -52,19 +51,15 @@ export class ModuleWriter {
     return this.imports.push({ module, name, type: this.type(signature) }) - 1;
   }
 
-  /** Imports a table of functions with at least `min` entries; its index. Before the module's own table is used. */
+  /** Imports a table of functions with at least `min` entries; its index. Before the module's own tables. */
   importTable(module: string, name: string, min: number): number {
-    invariant(this.tableElements.length === 0, "imported tables precede the module's own", name);
+    invariant(this.ownTables.length === 0, "imported tables precede the module's own", name);
     return this.tables.push({ module, name, min }) - 1;
   }
 
-  /** Index of the module's own table. */
-  get ownTable(): number {
-    return this.tables.length;
-  }
-
-  exportTable(name: string): void {
-    this.tableExport = name;
+  /** A table of the module's own, with what `tableSlot` puts in; its index. Exported when it has a name. */
+  declareTable(name?: string): number {
+    return this.tables.length + this.ownTables.push({ elements: [], export: name }) - 1;
   }
 
   /** Reserves a function's index; `define` gives its body. */
@@ -83,9 +78,11 @@ export class ModuleWriter {
     this.exports.push({ name, index });
   }
 
-  /** Appends a function to the module's own table; its slot. */
-  tableSlot(functionIndex: number): number {
-    return this.tableElements.push(functionIndex) - 1;
+  /** Appends a function to a table of the module's own; its slot. */
+  tableSlot(table: number, functionIndex: number): number {
+    const own = this.ownTables[table - this.tables.length];
+    invariant(own !== undefined, "the table is the module's own", table);
+    return own.elements.push(functionIndex) - 1;
   }
 
   /** Bytes that instantiation copies to `offset`. */
@@ -141,17 +138,20 @@ export class ModuleWriter {
     section("function", this.functions.length, (body) => {
       for (const { type } of this.functions) body.u32(type);
     });
-    section("table", this.tableElements.length > 0 ? 1 : 0, (body) => {
-      body.u8(FUNCREF);
-      body.u8(1);
-      body.u32(this.tableElements.length);
-      body.u32(this.tableElements.length);
+    section("table", this.ownTables.length, (body) => {
+      for (const { elements } of this.ownTables) {
+        body.u8(FUNCREF);
+        body.u8(1);
+        body.u32(elements.length);
+        body.u32(elements.length);
+      }
     });
-    section("export", this.exports.length + (this.tableExport === undefined ? 0 : 1), (body) => {
-      if (this.tableExport !== undefined) {
-        body.text(this.tableExport);
+    const exported = this.ownTables.flatMap(({ export: name }, i) => (name === undefined ? [] : [{ name, i }]));
+    section("export", this.exports.length + exported.length, (body) => {
+      for (const { name, i } of exported) {
+        body.text(name);
         body.u8(EXTERNAL_TABLE);
-        body.u32(this.ownTable);
+        body.u32(this.tables.length + i);
       }
       for (const { name, index } of this.exports) {
         body.text(name);
@@ -159,16 +159,18 @@ export class ModuleWriter {
         body.u32(index);
       }
     });
-    section("element", this.tableElements.length > 0 ? 1 : 0, (body) => {
-      // Active, of a table by its index, function indices.
-      body.u32(2);
-      body.u32(this.ownTable);
-      body.u8(0x41);
-      body.s32(0);
-      body.u8(0x0b);
-      body.u8(0);
-      body.u32(this.tableElements.length);
-      for (const index of this.tableElements) body.u32(index);
+    section("element", this.ownTables.length, (body) => {
+      for (const [i, { elements }] of this.ownTables.entries()) {
+        // Active, of a table by its index, function indices.
+        body.u32(2);
+        body.u32(this.tables.length + i);
+        body.u8(0x41);
+        body.s32(0);
+        body.u8(0x0b);
+        body.u8(0);
+        body.u32(elements.length);
+        for (const index of elements) body.u32(index);
+      }
     });
     const hinted = this.functions.flatMap(({ unlikely }, i) =>
       unlikely.length > 0 ? [{ index: i + this.imports.length, unlikely }] : [],
