@@ -17,7 +17,7 @@ import { Permission } from "./mmu/walk.js";
 import type { Processor } from "./processor.js";
 import { takeAbort } from "./syndrome.js";
 import { executeSystem } from "./system.js";
-import { ALIGN_CHECK_LO, ATTENTION_LO, PC_LO } from "./words.js";
+import { ALIGN_CHECK_LO, ATTENTION_LO, PC_LO, TLB_READ_LO, TLB_READ_U_LO } from "./words.js";
 
 const PAGE = 4096;
 const PAGE_MASK = PAGE - 1;
@@ -132,7 +132,11 @@ export class MachineHost implements EngineHost {
     const hi = vaHi | 0;
     const { mmu } = this;
     const isUnprivileged = (access & Access.UNPRIVILEGED) !== 0;
+    const pointer = isUnprivileged ? TLB_READ_U_LO : TLB_READ_LO;
+    const installed = pe.w[pointer]!;
     const context = isUnprivileged ? mmu.unprivileged(pe) : mmu.current(pe);
+    // A region has the pointers in locals: it must be entered anew when a context has been installed just now.
+    if (pe.w[pointer] !== installed) return 0;
     // A tagged address is in no array.
     if (mmu.untag(context, hi) !== hi) return 0;
     const write = (access & Access.WRITE) !== 0;

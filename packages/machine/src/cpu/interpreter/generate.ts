@@ -339,7 +339,10 @@ export function generateInterpreter(rows: readonly Row[] = ROWS): Uint8Array {
     module.define(index, calledFunction(helpers, handler));
     module.tableSlot(calledTable, index);
   }
-  module.define(interpret, interpretFunction(dispatch, host, helpers, { type: module.type(called), table: calledTable }));
+  module.define(
+    interpret,
+    interpretFunction(dispatch, host, helpers, { type: module.type(called), table: calledTable }),
+  );
   const plain = new CodeWriter(1);
   plain.localGet(BASE);
   plain.i32(Interpret.PLAIN);

@@ -123,27 +123,90 @@ const CONDITION_COUNT = 7;
 /** Whether EQ, CS, MI, VS, HI, GE or GT (by number) holds, for one kind of flags whose operands are `a` and `b`. */
 export function conditionOf(kind: number, condition: number, a: Expr, b: Expr): Expr {
   switch (kind) {
-    case FlagKind.SUB: {
-      const difference = sub(a, b);
-      const overflow = ltS(and(xor(a, b), xor(a, difference)), 0);
-      return [eq(a, b), geU(a, b), ltS(difference, 0), overflow, gtU(a, b), geS(a, b), gtS(a, b)][condition];
-    }
-    case FlagKind.ADD: {
-      const sum = add(a, b);
-      const zero = isZero(sum);
-      const carry = ltU(sum, a);
-      const negative = ltS(sum, 0);
-      const overflow = ltS(and(xor(a, sum), xor(b, sum)), 0);
-      const ge = eq(negative, overflow);
-      return [zero, carry, negative, overflow, and(carry, isZero(zero)), ge, and(ge, isZero(zero))][condition];
-    }
+    case FlagKind.SUB:
+      return ofDifference(condition, a, b);
+    case FlagKind.ADD:
+      return ofSum(condition, a, b);
     case FlagKind.LOGIC:
-      return [isZero(a), i32(0), ltS(a, 0), i32(0), i32(0), geS(a, 0), gtS(a, 0)][condition];
-    default: {
-      const bit = (n: number) => and(shrU(wrap(a), n), 1);
-      const [n, z, c, v] = [bit(31), bit(30), bit(29), bit(28)];
-      return [z, c, n, v, and(c, isZero(z)), eq(n, v), and(eq(n, v), isZero(z))][condition];
-    }
+      return ofResult(condition, a);
+    default:
+      return ofPacked(condition, a);
+  }
+}
+
+function ofDifference(condition: number, a: Expr, b: Expr): Expr {
+  switch (condition) {
+    case 0:
+      return eq(a, b);
+    case 1:
+      return geU(a, b);
+    case 2:
+      return ltS(sub(a, b), 0);
+    case 3:
+      return ltS(and(xor(a, b), xor(a, sub(a, b))), 0);
+    case 4:
+      return gtU(a, b);
+    case 5:
+      return geS(a, b);
+    default:
+      return gtS(a, b);
+  }
+}
+
+function ofSum(condition: number, a: Expr, b: Expr): Expr {
+  const sum = add(a, b);
+  const overflow = () => ltS(and(xor(a, sum), xor(b, sum)), 0);
+  switch (condition) {
+    case 0:
+      return isZero(sum);
+    case 1:
+      return ltU(sum, a);
+    case 2:
+      return ltS(sum, 0);
+    case 3:
+      return overflow();
+    case 4:
+      return and(ltU(sum, a), ne(sum, 0));
+    case 5:
+      return eq(ltS(sum, 0), overflow());
+    default:
+      return and(eq(ltS(sum, 0), overflow()), ne(sum, 0));
+  }
+}
+
+function ofResult(condition: number, a: Expr): Expr {
+  switch (condition) {
+    case 0:
+      return isZero(a);
+    case 2:
+      return ltS(a, 0);
+    case 5:
+      return geS(a, 0);
+    case 6:
+      return gtS(a, 0);
+    default:
+      return i32(0);
+  }
+}
+
+/** `a`: NZCV in bits 31:28. */
+function ofPacked(condition: number, a: Expr): Expr {
+  const bit = (n: number) => and(shrU(wrap(a), n), 1);
+  switch (condition) {
+    case 0:
+      return bit(30);
+    case 1:
+      return bit(29);
+    case 2:
+      return bit(31);
+    case 3:
+      return bit(28);
+    case 4:
+      return and(bit(29), isZero(bit(30)));
+    case 5:
+      return eq(bit(31), bit(28));
+    default:
+      return and(eq(bit(31), bit(28)), isZero(bit(30)));
   }
 }
 

@@ -35,8 +35,16 @@ export type Expr =
   | { readonly op: "select"; readonly type: ExprType; readonly condition: Expr; readonly args: readonly [Expr, Expr] }
   /** Only the chosen arm is evaluated. */
   | { readonly op: "choose"; readonly type: ExprType; readonly condition: Expr; readonly args: readonly [Expr, Expr] }
-  /** Something of the context: a register, a temporary, a bit field of the word, a load. */
+  /** A local of the function, by its index. */
+  | Local
+  /** Something of the context: a bit field of the word, a load. */
   | Leaf;
+
+export interface Local {
+  readonly op: "local";
+  readonly type: ExprType;
+  readonly index: number;
+}
 
 export interface Leaf {
   readonly op: "leaf";
@@ -203,6 +211,8 @@ export function choose(condition: Expr, a: Expr, b: Expr): Expr {
   return { op: "choose", type: a.type, condition, args: [a, b] };
 }
 
+export const local = (type: ExprType, index: number): Local => ({ op: "local", type, index });
+
 export const leaf = (type: ExprType, emit: (code: CodeWriter) => void): Leaf => ({ op: "leaf", type, emit });
 
 type OpName = keyof typeof Op;
@@ -218,6 +228,9 @@ const OPS_64 = opNames("i64");
 /** Emits the node: its value is on the stack afterwards. */
 export function emit(code: CodeWriter, e: Expr): void {
   switch (e.op) {
+    case "local":
+      code.localGet(e.index);
+      return;
     case "leaf":
       e.emit(code);
       return;

@@ -21,6 +21,7 @@ import {
   i64,
   isZero,
   leaf,
+  local,
   or,
   shl,
   wrap,
@@ -48,6 +49,9 @@ export type Flags =
   | { readonly kind: "packed"; readonly a: Expr }
   /** Of a - b or a + b where `condition` holds, else `otherwise`, bits 31:28. */
   | { readonly kind: "if"; readonly condition: Expr; readonly met: Flags; readonly otherwise: number };
+
+/** Address of the PE's state: the first parameter. */
+const STATE = local("i32", 0);
 
 export const UNKNOWN: Flags = { kind: "unknown" };
 
@@ -149,8 +153,8 @@ export class TranslatorContext implements Context {
     if (value.op === "const") return value;
     const local = this.locals.take(value.type);
     emit(this.code, value);
-    this.code.localSet(local);
-    return leaf(value.type, (code) => code.localGet(local));
+    this.code.localSet(local.index);
+    return local;
   }
 
   pc(): Expr {
@@ -356,7 +360,7 @@ export class TranslatorContext implements Context {
     }
     const entry = locals.take("i32");
     emit(code, tlbEntry(array, address));
-    code.localTee(entry);
+    code.localTee(entry.index);
     code.memory("i64_load", 0, 3);
     emit(code, lastPage(address, size));
     code.op("i64_ne");
@@ -366,20 +370,19 @@ export class TranslatorContext implements Context {
     emit(code, address);
     code.i32(size | ((flags | (write ? Access.WRITE : 0)) << 8));
     this.sites.call("fill", ["i64", "i32"], "i32");
-    code.localTee(entry);
+    code.localTee(entry.index);
     code.op("i32_eqz");
     code.if();
     this.sites.leave();
     code.end();
-    locals.reloadTlb(code);
     code.end();
     const host = locals.take("i32");
     emit(code, wrap(address));
-    code.localGet(entry);
+    code.localGet(entry.index);
     code.memory("i32_load", 8, 2);
     code.op("i32_add");
-    code.localSet(host);
-    return leaf("i32", (into) => into.localGet(host));
+    code.localSet(host.index);
+    return host;
   }
 
   read(va: Expr, access: DataAccess): Expr {
@@ -482,12 +485,13 @@ export class TranslatorContext implements Context {
     throw new NotTranslated();
   }
 
-  tlbChanged(): void {
-    this.locals.reloadTlb(this.code);
+  /** Rows that change the pointers are left to the interpreter. */
+  tlbChanged(): never {
+    throw new NotTranslated();
   }
 
   private state(): Expr {
-    return leaf("i32", (code) => code.localGet(this.locals.base));
+    return STATE;
   }
 
   private load(op: keyof typeof Op, type: ExprType, address: Expr, offset: number, align: number): Expr {

@@ -95,7 +95,7 @@ class Notes implements Context {
   };
   /** It works on the whole state, which is elsewhere while a region runs. */
   transfer = () => this.system();
-  tlbChanged = () => {};
+  tlbChanged = () => this.system();
 }
 
 export function effectsOf(

@@ -9,7 +9,22 @@ import { invariant } from "@realmbox/abi";
 import { RegionExit } from "../engine.js";
 import { tlbEntry } from "../interpreter/helpers.js";
 import { helperSlot } from "../interpreter/slots.js";
-import { add, and, type Expr, type ExprType, emit, i32, i64, leaf, ne, or, sub, wrap, xor } from "../rows/expr.js";
+import {
+  add,
+  and,
+  type Expr,
+  type ExprType,
+  emit,
+  i32,
+  i64,
+  leaf,
+  local,
+  ne,
+  or,
+  sub,
+  wrap,
+  xor,
+} from "../rows/expr.js";
 import { offsetOf } from "../state.js";
 import { CodeWriter, type Label } from "../wasm/code.js";
 import type { ModuleWriter } from "../wasm/module.js";
@@ -52,6 +67,7 @@ class RegionEmitter {
   private readonly inherited = new Map<number, Flags>();
   private readonly soleSource: readonly boolean[];
   private exit!: Label;
+  private readonly calls = new Map<string, { readonly slot: number; readonly type: number }>();
   /** Place of the present instruction, and counts that the block has taken for it and what follows. */
   private place = 0;
   private uncounted = 0;
@@ -194,14 +210,10 @@ class RegionEmitter {
   /** Goes to the entry of this function that `target` is, or out. As the interpreter does, by way of the fetch TLB. */
   private emitLookup(): void {
     const { code, locals } = this;
-    const target = leaf("i64", (into) => into.localGet(locals.target));
-    const local = (type: ExprType) => {
-      const index = locals.take(type);
-      return { index, value: leaf(type, (into) => into.localGet(index)) };
-    };
+    const target = local("i64", locals.target);
     locals.release();
     const out = code.block();
-    const entry = local("i32");
+    const entry = locals.take("i32");
     emit(code, tlbEntry(this.state("TLB_FETCH"), target));
     code.localTee(entry.index);
     code.memory("i64_load", 0, 3);
@@ -209,22 +221,19 @@ class RegionEmitter {
     emit(code, and(target, ~0xffcn));
     code.op("i64_ne");
     code.brIf(out);
-    const host = local("i32");
-    emit(code, add(wrap(target), this.at(entry.value, 8)));
+    const host = locals.take("i32");
+    emit(code, add(wrap(target), this.at(entry, 8)));
     code.localSet(host.index);
-    const slot = local("i32");
-    emit(code, JumpCache.address(host.value));
+    const slot = locals.take("i32");
+    emit(code, JumpCache.address(host));
     code.localSet(slot.index);
-    const isOurs = or(
-      xor(this.at(slot.value, JumpCache.HOST), host.value),
-      xor(this.at(slot.value, JumpCache.SLOT), this.slot),
-    );
+    const isOurs = or(xor(this.at(slot, JumpCache.HOST), host), xor(this.at(slot, JumpCache.SLOT), this.slot));
     emit(code, isOurs);
     code.brIf(out);
-    const mappedAlike = sub(target, this.wideAt(slot.value, JumpCache.PLACE));
+    const mappedAlike = sub(target, this.wideAt(slot, JumpCache.PLACE));
     emit(code, { op: "ne", type: "i32", args: [mappedAlike, locals.pcBase] });
     code.brIf(out);
-    emit(code, this.at(slot.value, JumpCache.ENTRY));
+    emit(code, this.at(slot, JumpCache.ENTRY));
     code.localSet(locals.entry);
     this.goTo(this.dispatch);
     code.end();
@@ -309,12 +318,11 @@ class RegionEmitter {
     const tag = add(locals.pcBase, i64(page));
     const entry = locals.take("i32");
     emit(code, tlbEntry(this.state("TLB_FETCH"), tag));
-    code.localTee(entry);
+    code.localTee(entry.index);
     code.memory("i64_load", 0, 3);
     emit(code, tag);
     code.op("i64_ne");
-    const at = leaf("i32", (into) => into.localGet(entry));
-    emit(code, ne(add(this.at(at, 8), wrap(tag)), i32(this.region.pages.get(page)!)));
+    emit(code, ne(add(this.at(entry, 8), wrap(tag)), i32(this.region.pages.get(page)!)));
     code.op("i32_or");
     code.unlikely();
     code.if();
@@ -389,15 +397,17 @@ class RegionEmitter {
   }
 
   private callHelper(name: string, params: readonly ExprType[], result: ExprType): void {
-    this.code.i32(helperSlot(name));
-    this.code.callIndirect(this.module.type({ params: ["i32", ...params], results: [result] }), 0);
+    let call = this.calls.get(name);
+    if (!call) {
+      const type = this.module.type({ params: ["i32", ...params], results: [result] });
+      this.calls.set(name, (call = { slot: helperSlot(name), type }));
+    }
+    this.code.i32(call.slot);
+    this.code.callIndirect(call.type, 0);
   }
 
   private state(name: "TLB_FETCH"): Expr {
-    return this.at(
-      leaf("i32", (code) => code.localGet(this.locals.base)),
-      offsetOf(name),
-    );
+    return this.at(local("i32", this.locals.base), offsetOf(name));
   }
 
   private at(address: Expr, offset: number): Expr {

@@ -1,7 +1,6 @@
 /** The locals of a region's function: which registers it uses and writes is known when it has been emitted. */
-import { type Expr, type ExprType, emit, i32, type Leaf, leaf } from "../rows/expr.js";
+import { type Expr, type ExprType, emit, i32, type Local, local } from "../rows/expr.js";
 import { bitmaskImmediate } from "../rows/text.js";
-import { offsetOf } from "../state.js";
 import type { CodeWriter } from "../wasm/code.js";
 
 /** Parameters: the PE's state, which entry, the virtual address of the root's page. */
@@ -9,18 +8,19 @@ export const PARAMETERS = ["i32", "i32", "i64"] as const;
 
 interface RegisterLocal {
   readonly index: number;
-  readonly value: Leaf;
+  readonly value: Local;
   written: boolean;
 }
 
 type TlbName = `TLB_${"READ" | "WRITE"}${"" | "_U"}`;
+const TLB_NAMES = { READ: ["TLB_READ", "TLB_READ_U"], WRITE: ["TLB_WRITE", "TLB_WRITE_U"] } as const;
 type Held = "a" | "b" | "condition";
 
 export class FunctionLocals {
   readonly base = 0;
   readonly entry = 1;
   readonly pcBaseIndex = 2;
-  readonly pcBase: Leaf = leaf("i64", (code) => code.localGet(2));
+  readonly pcBase = local("i64", 2);
   /** i32: counts left. */
   readonly left: number;
   /** i64: where an indirect branch or an exit goes. */
@@ -30,18 +30,18 @@ export class FunctionLocals {
   /** Whether the flags' locals are in use. */
   usesFlags = false;
   /** Pointers of the software TLB that are in use, by their names in the state. */
-  readonly tlbs = new Map<TlbName, { readonly index: number; readonly value: Leaf }>();
+  readonly tlbs = new Map<TlbName, { readonly index: number; readonly value: Local }>();
   readonly generals = new Map<number, RegisterLocal>();
   readonly vectors = new Map<number, RegisterLocal>();
   readonly flagIndices: { readonly a: number; readonly b: number; readonly kind: number };
-  readonly flagA: Leaf;
-  readonly flagB: Leaf;
-  readonly flagKind: Leaf;
+  readonly flagA: Local;
+  readonly flagB: Local;
+  readonly flagKind: Local;
 
   private readonly code: CodeWriter;
-  private readonly held = new Map<string, Leaf & { readonly index: number }>();
-  private readonly pool = new Map<ExprType, number[]>();
-  private readonly used = new Map<ExprType, number>();
+  private readonly held = new Map<string, Local>();
+  private readonly pool: Record<ExprType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
+  private readonly used: Record<ExprType, number> = { i32: 0, i64: 0, f32: 0, f64: 0, v128: 0 };
 
   constructor(code: CodeWriter) {
     this.code = code;
@@ -49,20 +49,16 @@ export class FunctionLocals {
     this.target = code.local("i64");
     this.result = code.local("i32");
     this.flagIndices = { a: code.local("i64"), b: code.local("i64"), kind: code.local("i32") };
-    this.flagA = this.read("i64", this.flagIndices.a);
-    this.flagB = this.read("i64", this.flagIndices.b);
-    this.flagKind = this.read("i32", this.flagIndices.kind);
-  }
-
-  private read(type: ExprType, index: number): Leaf {
-    return leaf(type, (code) => code.localGet(index));
+    this.flagA = local("i64", this.flagIndices.a);
+    this.flagB = local("i64", this.flagIndices.b);
+    this.flagKind = local("i32", this.flagIndices.kind);
   }
 
   private register(map: Map<number, RegisterLocal>, slot: number, type: "i64" | "v128"): RegisterLocal {
     let known = map.get(slot);
     if (!known) {
       const index = this.code.local(type);
-      known = { index, value: this.read(type, index), written: false };
+      known = { index, value: local(type, index), written: false };
       map.set(slot, known);
     }
     return known;
@@ -92,23 +88,14 @@ export class FunctionLocals {
 
   /** The array that an access looks in. */
   tlb(kind: "READ" | "WRITE", unprivileged: boolean): Expr {
-    const name: TlbName = unprivileged ? `TLB_${kind}_U` : `TLB_${kind}`;
+    const name = TLB_NAMES[kind][unprivileged ? 1 : 0];
     let known = this.tlbs.get(name);
     if (!known) {
       const index = this.code.local("i32");
-      known = { index, value: this.read("i32", index) };
+      known = { index, value: local("i32", index) };
       this.tlbs.set(name, known);
     }
     return known.value;
-  }
-
-  /** After a fill: the context's arrays may have been installed by it. */
-  reloadTlb(code: CodeWriter): void {
-    for (const [name, { index }] of this.tlbs) {
-      code.localGet(this.base);
-      code.memory("i32_load", offsetOf(name), 2);
-      code.localSet(index);
-    }
   }
 
   touchFlags(): void {
@@ -122,45 +109,44 @@ export class FunctionLocals {
     const index = isCanonical ? this.flagIndices[name as "a" | "b"] : this.heldLocal(name, value.type).index;
     emit(code, value);
     code.localSet(index);
-    return this.read(value.type, index);
+    return local(value.type, index);
   }
 
-  private heldLocal(name: Held, type: ExprType): { readonly index: number } {
+  private heldLocal(name: Held, type: ExprType): Local {
     const key = `${name} ${type}`;
     let known = this.held.get(key);
-    if (!known) {
-      const index = this.code.local(type);
-      known = { ...this.read(type, index), index };
-      this.held.set(key, known);
-    }
+    if (!known) this.held.set(key, (known = local(type, this.code.local(type))));
     return known;
   }
 
-  /** Sets the locals that have the state's form; what they hold already is left. */
+  /** Sets the locals that have the state's form. */
   setFlagLocals(code: CodeWriter, a: Expr, b: Expr | undefined, kind: number): void {
     const { flagIndices } = this;
-    emit(code, a);
-    code.localSet(flagIndices.a);
-    if (b) {
-      emit(code, b);
-      code.localSet(flagIndices.b);
-    }
+    this.setUnlessThere(code, flagIndices.a, a);
+    if (b) this.setUnlessThere(code, flagIndices.b, b);
     emit(code, i32(kind));
     code.localSet(flagIndices.kind);
     this.usesFlags = true;
   }
 
+  private setUnlessThere(code: CodeWriter, index: number, value: Expr): void {
+    if (value.op === "local" && value.index === index) return;
+    emit(code, value);
+    code.localSet(index);
+  }
+
   /** A local for the present instruction. */
-  take(type: ExprType): number {
-    let locals = this.pool.get(type);
-    if (!locals) this.pool.set(type, (locals = []));
-    const n = this.used.get(type) ?? 0;
-    this.used.set(type, n + 1);
-    return (locals[n] ??= this.code.local(type));
+  take(type: ExprType): Local {
+    return (this.pool[type][this.used[type]++] ??= local(type, this.code.local(type)));
   }
 
   release(): void {
-    this.used.clear();
+    const { used } = this;
+    used.i32 = 0;
+    used.i64 = 0;
+    used.f32 = 0;
+    used.f64 = 0;
+    used.v128 = 0;
   }
 
   /** DecodeBitMasks of N:immr:imms. */
