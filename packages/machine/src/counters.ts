@@ -35,11 +35,17 @@ export interface PortCounts {
 /** The same, writable: the machine's own side. */
 export type MutableCounters = { -readonly [K in keyof Counters]: Counters[K] };
 
+/**
+ * Counts that begin at 0 and may become large: V8 keeps the elements of such an array as doubles from the start, because a
+ * fraction was among them, and what counts need not be compiled again when one leaves the range of small integers.
+ */
+const zeros = (count: number): number[] => new Array<number>(count).fill(0.5).fill(0);
+
 export function makeCounters(): MutableCounters {
-  const ports = (): PortCounts => ({ accesses: [0, 0, 0, 0], bytes: [0, 0, 0, 0] });
+  const ports = (): PortCounts => ({ accesses: zeros(4), bytes: zeros(4) });
   return {
-    instructions: new Array<number>(16).fill(0),
-    exceptions: new Array<number>(64).fill(0),
+    instructions: zeros(16),
+    exceptions: zeros(64),
     irqs: 0,
     fiqs: 0,
     serrors: 0,

@@ -87,6 +87,8 @@ export interface MachineOptions {
   readonly jit?: Jit;
   /** How much translated code there may be at a time. */
   readonly translatorLimits?: TranslatorLimits;
+  /** Seconds from any zero, for what the translator's counters tell of itself; without it they tell no times. */
+  readonly stopwatch?: () => number;
 }
 
 /** A reset of the running machine. */
@@ -167,7 +169,16 @@ export class Machine {
   private resetReason: string | undefined;
   private end: RunEnd | undefined;
 
-  constructor({ board, engine, seed = 0n, interleave = 0n, clock, jit = usualJit(), translatorLimits }: MachineOptions) {
+  constructor({
+    board,
+    engine,
+    seed = 0n,
+    interleave = 0n,
+    clock,
+    jit = usualJit(),
+    translatorLimits,
+    stopwatch,
+  }: MachineOptions) {
     this.board = board;
     this.jit = jit;
     this.countsPerMs = (board.counterHz * board.instructionsPerTick) / 1000;
@@ -181,7 +192,7 @@ export class Machine {
       hasMonitor: () => this.firmware[ROOT_LEVEL] !== undefined,
     });
     this.mmu = new Mmu(this);
-    this.translator = this.newTranslator(translatorLimits);
+    this.translator = this.newTranslator(translatorLimits, stopwatch);
     this.host = new MachineHost(this);
     this.systemRegisters = new SystemRegisters(this);
     this.random = new RandomNumbers(seed);
@@ -759,7 +770,7 @@ export class Machine {
     return true;
   }
 
-  private newTranslator(limits: TranslatorLimits | undefined): Translator | undefined {
+  private newTranslator(limits: TranslatorLimits | undefined, now: (() => number) | undefined): Translator | undefined {
     const { memory, mmu, jit } = this;
     if (jit === "off") return undefined;
     const translator = new Translator({
@@ -767,6 +778,7 @@ export class Machine {
       threshold: jit === "on" ? DEFAULT_THRESHOLD : jit,
       ...(limits === undefined ? {} : { limits }),
       host: {
+        ...(now === undefined ? {} : { now }),
         protectPage: (page) => {
           memory.codePages[page >>> 12] = 1;
           mmu.forgetWrites(page);

@@ -26,13 +26,15 @@ export class TraceBus implements Trace {
   }
 
   wants(category: TraceCategory): boolean {
-    return this.listeners.has(category);
+    return this.listeners.size !== 0 && this.listeners.has(category);
   }
 
   emit(event: TraceEvent): void {
     const listeners = this.listeners.get(event.category);
     if (!listeners) return;
-    const stamped = { ...event, ...this.stamp() };
+    const { category, name, fields } = event;
+    const { at, pe } = this.stamp();
+    const stamped = { category, name, fields, at, pe };
     for (const listener of listeners) listener(stamped);
   }
 }

@@ -12,6 +12,7 @@ import { type Result, success, VirtualMachine, type VmConfig } from "@realmbox/v
 import { ENGINE } from "./build-info.js";
 import { identityOf, seedBytes } from "./firmware.js";
 import { Guest, type GuestOptions } from "./guest.js";
+import { hostTime } from "./host-time.js";
 
 export interface BoxOptions {
   readonly crypto: Crypto;
@@ -80,6 +81,7 @@ export class Box {
       ...(engine === undefined ? {} : { engine }),
       ...(clock === undefined ? {} : { clock }),
       ...(jit === undefined ? {} : { jit }),
+      stopwatch: () => hostTime.now() / 1000,
     });
     if (trace) this.machine.trace.subscribe(trace.categories, trace.listener);
     const platformSeed = { crypto, seed: seedBytes(seed) };

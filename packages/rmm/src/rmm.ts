@@ -38,7 +38,7 @@ import { realmException } from "./rec/exception.js";
 import { Rec, RecExit } from "./rec/rec.js";
 import { PeRegisters } from "./rec/registers.js";
 import { rmiCall } from "./rmi/dispatch.js";
-import { addressOf, frameOf, frameOfWords, NO_FRAME, Page, Pages, UNALIGNED } from "./views.js";
+import { frameOf, frameOfWords, NO_FRAME, Page, Pages, UNALIGNED } from "./views.js";
 
 export interface RmmOptions {
   readonly crypto: Crypto;
@@ -187,7 +187,7 @@ export class Rmm {
 
   /** Zeroes a granule. */
   wipe(frame: number): void {
-    invariant(this.realmMemory.zero(addressOf(frame), GRANULE_SIZE) === undefined, "Realm memory", frame);
+    this.pageAt(frame).bytes.fill(0);
   }
 
   globals(): Globals {
@@ -233,7 +233,9 @@ export class Rmm {
   hostPage(frame: number): Page | "align" | "bound" | "pas" {
     if (frame === UNALIGNED) return "align";
     if (this.granules.at(frame) === undefined) return "bound";
-    return this.hostPageAt(frame) ?? "pas";
+    const page = this.hostPageAt(frame);
+    if (page === undefined) return "pas";
+    return page;
   }
 
   /** A page of the Host that a command has named before; undefined: the Host cannot get at it any more. */

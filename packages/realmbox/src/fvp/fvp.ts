@@ -182,6 +182,7 @@ export class Fvp {
       interleave,
       ...(engine === undefined ? {} : { engine }),
       ...(jit === undefined ? {} : { jit }),
+      stopwatch: () => this.#time.now() / 1000,
     });
     this.machine = machine;
     if (trace) machine.trace.subscribe(trace.categories, trace.listener);

@@ -55,6 +55,7 @@ export interface TranslatorCounters {
   invalidations: number;
   /** Times that everything was dropped because a limit was reached. */
   evictions: number;
+  /** Accesses of translated code that missed the software TLB. */
   fills: number;
   /** Seconds spent in finding and emitting, and in compiling, as far as the clock given tells. */
   emitSeconds: number;
