@@ -141,8 +141,9 @@ export class MachineHost implements EngineHost {
     if (mmu.untag(context, hi) !== hi) return 0;
     const write = (access & Access.WRITE) !== 0;
     const array = write ? context.write : context.read;
+    const { translator } = this.machine;
+    if (translator) translator.counters.fills++;
     if (mmu.probe(array, lo, hi) === 0) {
-      const { translator } = this.machine;
       const invalidations = translator?.counters.invalidations;
       const fault = mmu.access(pe, context, lo, hi, write ? Permission.WRITE : Permission.READ, false);
       // The code that asks may be gone: it must not go on.
