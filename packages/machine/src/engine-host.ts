@@ -90,7 +90,7 @@ export class MachineHost implements EngineHost {
     const hi = mmu.untag(context, vaHi | 0);
     const scratch = base + SCRATCH_OFFSET;
     if ((lo & PAGE_MASK) + size <= PAGE) {
-      let host = mmu.probe(context.write, lo, hi);
+      let host = mmu.probeWrite(context, lo, hi);
       if (host === 0) {
         const fault = mmu.access(pe, context, lo, hi, Permission.WRITE, (access & Access.UNALIGNED) !== 0);
         if (context.watches) {
@@ -116,6 +116,8 @@ export class MachineHost implements EngineHost {
     const context = this.begin(pe, lo, vaHi | 0, access, insn, !atomic);
     if (!context) return 0;
     const hi = mmu.untag(context, vaHi | 0);
+    const known = mmu.probeWrite(context, lo, hi);
+    if (known !== 0) return known;
     // WnR of an atomic says whether the write alone was refused.
     const unread = atomic ? mmu.access(pe, context, lo, hi, Permission.READ, false) : undefined;
     const fault = unread ?? mmu.access(pe, context, lo, hi, Permission.WRITE, false);
@@ -143,12 +145,13 @@ export class MachineHost implements EngineHost {
     const array = write ? context.write : context.read;
     const { translator } = this.machine;
     if (translator) translator.counters.fills++;
-    if (mmu.probe(array, lo, hi) === 0) {
-      const invalidations = translator?.counters.invalidations;
+    const invalidations = translator?.counters.invalidations;
+    if ((write ? mmu.probeWrite(context, lo, hi) : mmu.probe(array, lo, hi)) === 0) {
       const fault = mmu.access(pe, context, lo, hi, write ? Permission.WRITE : Permission.READ, false);
-      // The code that asks may be gone: it must not go on.
-      if (fault || mmu.probe(array, lo, hi) === 0 || translator?.counters.invalidations !== invalidations) return 0;
+      if (fault || mmu.probe(array, lo, hi) === 0) return 0;
     }
+    // The code that asks may be gone: it must not go on.
+    if (translator?.counters.invalidations !== invalidations) return 0;
     return (array + ((lo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE) >>> 0;
   }
 

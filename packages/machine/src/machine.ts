@@ -781,7 +781,7 @@ export class Machine {
         ...(now === undefined ? {} : { now }),
         protectPage: (page) => {
           memory.codePages[page >>> 12] = 1;
-          mmu.forgetWrites(page);
+          mmu.hideWrites(page);
         },
         releasePage: (page) => {
           memory.codePages[page >>> 12] = 0;

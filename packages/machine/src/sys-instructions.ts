@@ -88,7 +88,7 @@ const zeroByVa: Handler = (machine, pe, insn) => {
   const hi = operandHi(pe, insn);
   const at = lo & ~(DC_ZVA_BYTES - 1);
   const context = mmu.current(pe);
-  let host = context.alignAlways ? 0 : mmu.probe(context.write, at, hi);
+  let host = context.alignAlways ? 0 : mmu.probeWrite(context, at, hi);
   if (host === 0) {
     // `unaligned`: what makes an access to Device memory fault.
     const untagged = mmu.untag(context, hi);

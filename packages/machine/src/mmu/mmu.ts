@@ -425,6 +425,18 @@ export class Mmu {
     return probeTlb(this.memory.i32, array, lo, hi);
   }
 
+  /** `probe` of the write array for a write that follows: what was translated of the page is dropped. */
+  probeWrite(context: TranslationContext, lo: number, hi: number): number {
+    const found = this.probe(context.write, lo, hi);
+    if (found !== 0) return found;
+    const { memory } = this;
+    const host = context.tlb.probeHidden(lo, hi);
+    if (host === 0) return 0;
+    memory.writes(host);
+    if (memory.codePages[host >>> 12] === 0) context.tlb.show(lo);
+    return host;
+  }
+
   /** Enters a page into the TLB, if the context may hold it. `page`: by index, at `host`. */
   private fillUnlessDevice(
     context: TranslationContext,
@@ -443,19 +455,16 @@ export class Mmu {
     const fetches = (need & Permission.EXECUTE) !== 0;
     const reads = !fetches && (permissions & Permission.READ) !== 0;
     // The engine's atomics look at the write array alone; stage 2 may allow writes without reads.
-    const writes = reads && (permissions & Permission.WRITE) !== 0 && memory.codePages[host >>> 12] === 0;
-    context.tlb.enter(lo, hi, host, reads, writes, fetches);
+    const writes = reads && (permissions & Permission.WRITE) !== 0;
+    context.tlb.enter(lo, hi, host, reads, writes, fetches, memory.codePages[host >>> 12] !== 0);
     context.filled = true;
     memory.inTlb[page]! |= writes ? InTlb.ANY | InTlb.WRITE : InTlb.ANY;
   }
 
-  /** A page, by its host address, has translated code from now on: no entry may allow writes to it. */
-  forgetWrites(page: number): void {
-    const { inTlb } = this.memory;
-    const index = this.memory.pageOfHost(page);
-    if ((inTlb[index]! & InTlb.WRITE) === 0) return;
-    for (const { pool } of this.contexts) for (const context of pool) if (context.filled) context.tlb.dropWrites(page);
-    inTlb[index]! &= ~InTlb.WRITE;
+  /** A page, by its host address, has translated code from now on: the engine must find no entry that allows writes to it. */
+  hideWrites(page: number): void {
+    if ((this.memory.inTlb[this.memory.pageOfHost(page)]! & InTlb.WRITE) === 0) return;
+    for (const { pool } of this.contexts) for (const context of pool) if (context.filled) context.tlb.hideWrites(page);
   }
 
   /** Whether the PE's next instruction is in a page with a breakpoint. */

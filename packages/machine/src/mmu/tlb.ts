@@ -5,6 +5,12 @@
  */
 import { TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_SIZE } from "../cpu/engine.js";
 
+/**
+ * Bit of a tag in the write array: the page has translated code, so the engine must not find the entry. It is kept, so that what
+ * the arrays hold, and with it when a walk is made, does not depend on what has been translated.
+ */
+const HIDDEN = 1;
+
 /** Words of an entry and of an array. */
 const ENTRY_WORDS = TLB_ENTRY_SIZE / 4;
 const ARRAY_WORDS = TLB_SIZE / 4;
@@ -40,8 +46,11 @@ export class TlbArrays {
     i32.fill(-1, this.first, this.first + 3 * ARRAY_WORDS);
   }
 
-  /** Enters the page of an untagged address into the arrays that are asked for. `host`: of the byte at the address. */
-  enter(lo: number, hi: number, host: number, reads: boolean, writes: boolean, fetches: boolean): void {
+  /**
+   * Enters the page of an untagged address into the arrays that are asked for. `host`: of the byte at the address. `isCode`: the
+   * page has translated code.
+   */
+  enter(lo: number, hi: number, host: number, reads: boolean, writes: boolean, fetches: boolean, isCode = false): void {
     const { i32 } = this;
     const page = lo & ~0xfff;
     const addend = (host - lo) | 0;
@@ -59,7 +68,7 @@ export class TlbArrays {
     }
     if (writes) {
       at += ARRAY_WORDS;
-      i32[at] = page;
+      i32[at] = isCode ? page | HIDDEN : page;
       i32[at + 1] = hi;
       i32[at + 2] = addend;
     }
@@ -77,7 +86,8 @@ export class TlbArrays {
     const page = lo & ~0xfff;
     const at = this.first + indexOf(lo);
     if (i32[at] === page && i32[at + 1] === hi) this.clearEntry(at);
-    if (i32[at + ARRAY_WORDS] === page && i32[at + ARRAY_WORDS + 1] === hi) this.clearEntry(at + ARRAY_WORDS);
+    if ((i32[at + ARRAY_WORDS]! & ~HIDDEN) === page && i32[at + ARRAY_WORDS + 1] === hi)
+      this.clearEntry(at + ARRAY_WORDS);
     if (i32[at + 2 * ARRAY_WORDS] === page && i32[at + 2 * ARRAY_WORDS + 1] === hi)
       this.clearEntry(at + 2 * ARRAY_WORDS);
   }
@@ -95,15 +105,28 @@ export class TlbArrays {
     for (let page = 0; page < REGION_PAGES; page++) this.dropPage(region | (page << 12), hi);
   }
 
-  /** Drops the entries of the write array that lead to a page of the memory, by its host address. */
-  dropWrites(host: number): void {
+  /** Hides the entries of the write array that lead to a page of the memory, by its host address. */
+  hideWrites(host: number): void {
+    const { i32, filledCount } = this;
+    const first = this.first + ARRAY_WORDS;
+    const all = filledCount > FILLED_MAX;
+    for (let i = 0; i < (all ? TLB_ENTRIES : filledCount); i++) {
+      const at = first + (all ? i : this.filled[i]!) * ENTRY_WORDS;
+      const page = i32[at]! & ~HIDDEN;
+      if ((page + i32[at + 2]!) >>> 0 === host) i32[at] = page | HIDDEN;
+    }
+  }
+
+  /** Host address of an address whose entry in the write array is hidden, or 0. */
+  probeHidden(lo: number, hi: number): number {
     const { i32 } = this;
-    const drop = (entry: number) => {
-      const at = this.first + ARRAY_WORDS + entry * ENTRY_WORDS;
-      if ((i32[at]! + i32[at + 2]!) >>> 0 === host) this.clearEntry(at);
-    };
-    if (this.filledCount > FILLED_MAX) for (let entry = 0; entry < TLB_ENTRIES; entry++) drop(entry);
-    else for (let i = 0; i < this.filledCount; i++) drop(this.filled[i]!);
+    const at = this.first + ARRAY_WORDS + indexOf(lo);
+    return i32[at] === ((lo & ~0xfff) | HIDDEN) && i32[at + 1] === hi ? (i32[at + 2]! + lo) >>> 0 : 0;
+  }
+
+  /** The page of a hidden entry has no translated code any more. */
+  show(lo: number): void {
+    this.i32[this.first + ARRAY_WORDS + indexOf(lo)] = lo & ~0xfff;
   }
 
   /** Drops everything. */

@@ -269,6 +269,36 @@ describe("stage 2", () => {
   });
 });
 
+test("a page with translated code keeps its entry for writes, which the engine does not see", () => {
+  const at = guest();
+  const { machine, pe } = at;
+  const { mmu, memory } = machine;
+  const context = mmu.current(pe);
+  const lo = Number(VA);
+  access(at, VA, WRITE);
+  const page = mmu.host;
+  const hidden: number[] = [];
+  memory.onCodeWrite = (host) => {
+    hidden.push(host);
+    memory.codePages[host >>> 12] = 0;
+  };
+  memory.codePages[page >>> 12] = 1;
+  mmu.hideWrites(page);
+  expect([mmu.probe(context.write, lo, 0), mmu.probe(context.read, lo, 0)]).toEqual([0, page]);
+  // No walk is made for it: an unmapping needs a TLBI, as it does without translated code.
+  at.s1.map(VA, 0n);
+  expect(mmu.probeWrite(context, lo + 8, 0)).toBe(page + 8);
+  expect([hidden, mmu.probe(context.write, lo, 0)]).toEqual([[page], page]);
+  memory.codePages[page >>> 12] = 1;
+  mmu.hideWrites(page);
+  tlbi(at, VAALE1, VA >> 12n);
+  expect(mmu.probeWrite(context, lo, 0)).toBe(0);
+  // Filled while it has code.
+  at.s1.map(VA, A | LEAF);
+  access(at, VA);
+  expect([mmu.probe(context.write, lo, 0), mmu.probeWrite(context, lo, 0)]).toEqual([0, page]);
+});
+
 describe("what is remembered gives what a walk gives", () => {
   const TABLE_BITS = [0n, D.AP_TABLE_NO_EL0, D.AP_TABLE_RO, D.PXN_TABLE, D.UXN_TABLE, 1n << 63n];
   const LEAF_BITS = [D.AP_EL0, D.AP_RO, D.PXN, D.UXN, DBM, D.NS, D.ATTR(1), 0n];
