@@ -126,6 +126,9 @@ export function runEngine(
           throw new Error(`left to the machine: ${insn.toString(16)} at PC ${r[R.PC].toString(16)}`);
       }
     },
+    // Nothing is translated here.
+    fill: () => 0,
+    translate: () => 0,
     misaligned: () => {
       throw new Error(`SP or PC misaligned at ${r[R.PC].toString(16)}`);
     },

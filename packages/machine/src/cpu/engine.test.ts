@@ -137,6 +137,15 @@ class StandIn implements EngineHost {
     this.record("misaligned", kind);
     this.take();
   }
+
+  /** Nothing is translated here. */
+  fill(): number {
+    return 0;
+  }
+
+  translate(): number {
+    return 0;
+  }
 }
 
 const NOP = 0xd503201f;
