@@ -2,6 +2,7 @@
  * The `realmbox` command: kvmtool's option names, exit codes 0 to 123 the guest's own, 124 timeout, 125 realmbox's
  * failure, 126 the guest crashed, 128 and a signal's number.
  */
+import "./engine-flags.js";
 import { TRACE_CATEGORIES } from "@realmbox/abi";
 import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
