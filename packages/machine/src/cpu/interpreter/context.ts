@@ -25,6 +25,7 @@ import {
   zext,
 } from "../rows/expr.js";
 import type { FieldPlace, Row } from "../rows/row.js";
+import { type Sum, sumFlags } from "../rows/sum-flags.js";
 import { extractLane } from "../rows/vector.js";
 import { offsetOf, R, type RegName } from "../state.js";
 import type { CodeWriter, Op } from "../wasm/code.js";
@@ -334,6 +335,10 @@ export abstract class InterpreterContext implements Context {
     this.store("i64_store", this.state(), this.widened(a), offsetOf("NZCV_A"), 3);
     if (b) this.store("i64_store", this.state(), this.widened(b), offsetOf("NZCV_B"), 3);
     this.store("i32_store", this.state(), i32(value), offsetOf("NZCV_KIND"), 2);
+  }
+
+  setSumFlags(sum: Sum): void {
+    this.setNzcv(sumFlags(sum));
   }
 
   setNzcv(packed: Expr): void {

@@ -12,8 +12,6 @@ import {
   type Field,
   i32,
   i64,
-  isZero,
-  ltS,
   ltU,
   not,
   or,
@@ -23,8 +21,6 @@ import {
   shrS,
   shrU,
   sub,
-  wrap,
-  xor,
   zext,
 } from "./expr.js";
 import { row } from "./row.js";
@@ -73,12 +69,6 @@ function addSub(c: Context, f: number, op: number, s: number, d: Field, a: Expr,
 
 const mnemonic = (op: number, s: number): string => `${op ? "sub" : "add"}${s ? "s" : ""}`;
 
-/** NZCV in bits 31:28. */
-function nzcv(sf: number, result: Expr, carry: Expr, overflow: Expr): Expr {
-  const negative = sf ? wrap(shrU(result, 63)) : shrU(result, 31);
-  return or(or(shl(negative, 31), shl(isZero(result), 30)), or(shl(carry, 29), shl(overflow, 28)));
-}
-
 /** a + b + carry, with its flags: ADC as it is, SBC as ADC of the complement. */
 function addWithCarry(c: Context, f: number, s: number, d: Field, a: Expr, b: Expr): void {
   const carryIn = c.tmp(c.condition(i32(2)));
@@ -92,8 +82,7 @@ function addWithCarry(c: Context, f: number, s: number, d: Field, a: Expr, b: Ex
   const result = c.tmp(add(partial, f ? zext(carryIn) : carryIn));
   // The two additions cannot both carry out.
   const carry = or(ltU(partial, left), ltU(result, partial));
-  const overflow = ltS(and(xor(left, result), xor(right, result)), 0);
-  c.setNzcv(nzcv(f, result, carry, overflow));
+  c.setSumFlags({ a: left, b: right, result, carry });
   c.set(f, d, result);
 }
 

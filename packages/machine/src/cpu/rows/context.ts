@@ -12,6 +12,7 @@
  */
 import type { RegName } from "../state.js";
 import type { Expr, ExprType, Field } from "./expr.js";
+import type { Sum } from "./sum-flags.js";
 
 /** A data access. */
 export interface DataAccess {
@@ -78,6 +79,8 @@ export interface Context {
   /** NZCV of a - b, a + b, or of the logical result a. Operands are i32 or i64 and decide the width. */
   setFlags(kind: "sub" | "add", a: Expr, b: Expr): void;
   setFlags(kind: "logic", a: Expr): void;
+  /** NZCV of a + b + carry in, when the sum is known. */
+  setSumFlags(sum: Sum): void;
   /** NZCV = bits 31:28 of an i32. */
   setNzcv(packed: Expr): void;
   /** If `condition`: flags of a - b (or a + b), else bits 31:28 of `packed`. */

@@ -20,21 +20,37 @@ import {
   i32,
   i64,
   isZero,
+  type Leaf,
+  type Local,
   leaf,
   local,
+  ltS,
+  ne,
   or,
   shl,
   wrap,
   zext,
 } from "../rows/expr.js";
 import { fieldOf } from "../rows/row.js";
+import { overflowOf, type Sum, sumFlags } from "../rows/sum-flags.js";
 import { extractLane, replaceLane, simd, vectorZero } from "../rows/vector.js";
 import { offsetOf, R, type RegName } from "../state.js";
 import type { CodeWriter, Op } from "../wasm/code.js";
 import { fieldValue } from "./decode.js";
+import { comparisonFlags, comparisonHolds, type InlinePlan, inlinePlan, isUnordered } from "./fp-inline.js";
+import { asNumber, half, isHalf, isPattern, numberAtHand, type Pattern, patternOf, withNumbers } from "./fp-values.js";
 import type { FunctionLocals } from "./locals.js";
 import { Mode } from "./mode.js";
 import type { Instruction } from "./region.js";
+
+/** Types of the numbers that scalars of so many bytes are. */
+const NUMBER_TYPES: Readonly<Record<number, "f32" | "f64">> = { 4: "f32", 8: "f64" };
+
+/** A vector's low half, zeros above. */
+const lowHalf = (value: Expr): Expr =>
+  simd("f64x2_replace_lane", [vectorZero, simd("f64x2_extract_lane", [value], { type: "f64", immediate: [0] })], {
+    immediate: [0],
+  });
 
 const SP = R.SP;
 const XZR = R.XZR;
@@ -47,6 +63,10 @@ export type Flags =
   | { readonly kind: "sub" | "add"; readonly a: Expr; readonly b: Expr }
   | { readonly kind: "logic"; readonly a: Expr }
   | { readonly kind: "packed"; readonly a: Expr }
+  /** Of a sum with carry. */
+  | ({ readonly kind: "sum" } & Sum)
+  /** Of a comparison of numbers, f32 or f64. */
+  | { readonly kind: "numbers"; readonly a: Expr; readonly b: Expr }
   /** Of a - b or a + b where `condition` holds, else `otherwise`, bits 31:28. */
   | { readonly kind: "if"; readonly condition: Expr; readonly met: Flags; readonly otherwise: number };
 
@@ -63,11 +83,24 @@ export interface Sites {
   readonly call: (name: string, params: readonly ExprType[], result: ExprType) => void;
 }
 
+/** Scalar registers that are also at hand as numbers: the local of each. */
+export type Numbers = ReadonlyMap<number, Expr>;
+
+/** The result of a comparison of numbers as a pattern of flags. */
+interface Comparison extends Leaf {
+  readonly helper: string;
+  readonly a: Expr;
+  readonly b: Expr;
+}
+const isComparison = (e: Expr): e is Comparison => "helper" in e;
+
 /** Thrown when an instruction's operands are such that it is the interpreter's. */
 export class NotTranslated extends Error {}
 
 export class TranslatorContext implements Context {
   flags: Flags = UNKNOWN;
+  /** What the low part of a vector register is, the rest being zero. */
+  numbers = new Map<number, Expr>();
   /** A direct branch of this instruction: its condition, when it has one. */
   branchCondition: Expr | undefined;
   private instruction: Instruction | undefined;
@@ -114,7 +147,14 @@ export class TranslatorContext implements Context {
 
   private setRegister(slot: number, sf: number, value: Expr): void {
     invariant(value.type === (sf ? "i64" : "i32"), "a register takes a value of its width");
-    if (slot === XZR) return;
+    if (slot === XZR) {
+      // A conversion of a number raises flags of FPSR whatever becomes of its result.
+      if (this.instruction!.form.row.fp && value.op !== "const") {
+        emit(this.code, value);
+        this.code.op("drop");
+      }
+      return;
+    }
     emit(this.code, sf ? value : zext(value));
     this.code.localSet(this.locals.written(slot));
   }
@@ -151,6 +191,14 @@ export class TranslatorContext implements Context {
 
   tmp(value: Expr): Expr {
     if (value.op === "const") return value;
+    const number = value.type === "v128" ? undefined : numberAtHand(value);
+    if (number) return patternOf(this.evaluated(number));
+    const result = this.evaluated(withNumbers(value));
+    return isHalf(value) ? half(result) : result;
+  }
+
+  /** The value in a local of its own. */
+  private evaluated(value: Expr): Local {
     const local = this.locals.take(value.type);
     emit(this.code, value);
     this.code.localSet(local.index);
@@ -187,27 +235,48 @@ export class TranslatorContext implements Context {
 
   vector(n: VectorRegister, q = 1): Expr {
     const value = this.locals.vector(this.numberOf(n) & 31);
-    return q ? value : simd("i64x2_replace_lane", [value, i64(0)], { immediate: [1] });
+    return q ? value : half(leaf("v128", (code) => emit(code, lowHalf(value))));
   }
 
   setVector(d: VectorRegister, value: Expr, q = 1): void {
     invariant(value.type === "v128", "a vector register takes a vector");
-    emit(this.code, q ? value : simd("i64x2_replace_lane", [value, i64(0)], { immediate: [1] }));
-    this.code.localSet(this.locals.writtenVector(this.numberOf(d) & 31));
+    const number = this.numberOf(d) & 31;
+    const written = withNumbers(value);
+    emit(this.code, q ? written : lowHalf(written));
+    this.code.localSet(this.locals.writtenVector(number));
+    this.numbers.delete(number);
   }
 
   scalar(bytes: number, n: VectorRegister): Expr {
+    const known = this.numbers.get(this.numberOf(n) & 31);
+    if (known && known.type === NUMBER_TYPES[bytes]) return patternOf(known);
     return this.lane(bytes, n, 0);
   }
 
   setScalar(bytes: number, d: VectorRegister, value: Expr): void {
     invariant(value.type === (bytes === 8 ? "i64" : "i32"), "a scalar has the type of its size", bytes);
-    this.setVector(d, replaceLane(Math.log2(bytes), vectorZero, 0, value));
+    const type = NUMBER_TYPES[bytes];
+    if (!type) {
+      this.setVector(d, replaceLane(Math.log2(bytes), vectorZero, 0, value));
+      return;
+    }
+    // The number is what is read next, mostly; the vector is off the path from result to operand.
+    const register = this.numberOf(d) & 31;
+    const number = this.locals.number(register, type);
+    emit(this.code, asNumber(value));
+    this.code.localSet(number.index);
+    const name = type === "f64" ? "f64x2_replace_lane" : "f32x4_replace_lane";
+    this.setVector(d, simd(name, [vectorZero, number], { immediate: [0] }));
+    this.numbers.set(register, number);
   }
 
   lane(bytes: number, n: VectorRegister, index: Expr | number, signed = false): Expr {
     const lane = typeof index === "number" ? index : this.numberOf(index);
-    return extractLane(Math.log2(bytes), this.vector(n), lane, signed);
+    const value = extractLane(Math.log2(bytes), this.vector(n), lane, signed);
+    const number = bytes < 4 ? undefined : numberAtHand(value);
+    if (!number) return value;
+    const pattern: Pattern = { ...leaf(value.type, (code) => emit(code, value)), number };
+    return pattern;
   }
 
   setLane(bytes: number, d: VectorRegister, index: Expr | number, value: Expr): void {
@@ -227,6 +296,15 @@ export class TranslatorContext implements Context {
   helper(name: string, result: ExprType, ...args: readonly Expr[]): Expr {
     // It works on registers in the state, which are elsewhere now.
     if (name === "pauthHint") return i32(1);
+    const comparison = /^fcmpe?(32|64)$/.test(name) && (this.mode & Mode.HOST_FP) !== 0;
+    if (comparison) return this.comparison(name, args);
+    const plan = inlinePlan(name, this.mode);
+    if (!plan) return this.call(name, result, args);
+    const value = this.inline(plan, name, result, args);
+    return value.type === result ? value : patternOf(value);
+  }
+
+  private call(name: string, result: ExprType, args: readonly Expr[]): Leaf {
     return leaf(result, (code) => {
       code.localGet(this.locals.base);
       for (const arg of args) emit(code, arg);
@@ -236,6 +314,62 @@ export class TranslatorContext implements Context {
         result,
       );
     });
+  }
+
+  /** What a plan does, and the helper's call for what it does not: a number where the helper has a pattern. */
+  private inline(plan: InlinePlan, name: string, result: ExprType, args: readonly Expr[]): Leaf {
+    const { host, unfit, special } = plan;
+    return leaf(plan.result, (code) => {
+      const operands = args.map((arg, i) => this.evaluated(arg.type === plan.operands[i] ? arg : asNumber(arg)));
+      const patterns = operands.map((x) => (x.type === "f32" || x.type === "f64" ? patternOf(x) : x));
+      const called = this.call(name, result, patterns);
+      const fallback = plan.result === result ? called : asNumber(called);
+      if (unfit) {
+        emit(code, unfit(operands));
+        code.unlikely();
+        code.if(plan.result);
+        emit(code, fallback);
+        code.else();
+        emit(code, host(operands));
+        code.end();
+        return;
+      }
+      if (!special) {
+        emit(code, host(operands));
+        return;
+      }
+      const value = this.locals.take(plan.result);
+      emit(code, host(operands));
+      code.localSet(value.index);
+      emit(code, special(value, operands, args.every(isHalf)));
+      code.unlikely();
+      code.if();
+      emit(code, fallback);
+      code.localSet(value.index);
+      code.end();
+      code.localGet(value.index);
+    });
+  }
+
+  private comparison(name: string, args: readonly Expr[]): Comparison {
+    const [a, b] = args.map((arg) => this.evaluated(asNumber(arg)));
+    const of = { a: a!, b: b! };
+    const flags = leaf("i32", (code) => {
+      this.signalUnordered(name, of);
+      emit(code, comparisonFlags(of));
+    });
+    return { ...flags, helper: name, ...of };
+  }
+
+  /** What a comparison does to FPSR when an operand is a NaN. */
+  private signalUnordered(name: string, of: { readonly a: Expr; readonly b: Expr }): void {
+    const { code } = this;
+    emit(code, isUnordered(of));
+    code.unlikely();
+    code.if();
+    emit(code, this.call(name, "i32", [patternOf(of.a), patternOf(of.b)]));
+    code.op("drop");
+    code.end();
   }
 
   repeat(count: number, body: (i: Expr) => void): void {
@@ -251,7 +385,30 @@ export class TranslatorContext implements Context {
     this.locals.touchFlags();
   }
 
+  setSumFlags({ a, b, result, carry }: Sum): void {
+    const { locals, code } = this;
+    const sum = {
+      a: locals.hold(code, "a", a),
+      b: locals.hold(code, "b", b),
+      result: locals.hold(code, "result", result),
+      carry: locals.hold(code, "condition", carry),
+    };
+    this.flags = { kind: "sum", ...sum };
+    locals.touchFlags();
+  }
+
   setNzcv(packed: Expr): void {
+    if (isComparison(packed)) {
+      const { helper, a, b } = packed;
+      this.signalUnordered(helper, { a, b });
+      this.flags = {
+        kind: "numbers",
+        a: this.locals.hold(this.code, "a", a),
+        b: this.locals.hold(this.code, "b", b),
+      };
+      this.locals.touchFlags();
+      return;
+    }
     this.flags = { kind: "packed", a: this.locals.hold(this.code, "a", packed) };
     this.locals.touchFlags();
   }
@@ -283,6 +440,23 @@ export class TranslatorContext implements Context {
         return conditionOf(FlagKind.LOGIC, condition, flags.a, flags.a);
       case "packed":
         return conditionOf(FlagKind.PACKED, condition, zext(flags.a), i64(0));
+      case "sum": {
+        const { result, carry } = flags;
+        const overflow = overflowOf(flags);
+        const isGe = () => eq(ltS(result, 0), overflow);
+        const all = [
+          () => isZero(result),
+          () => carry,
+          () => ltS(result, 0),
+          () => overflow,
+          () => and(carry, ne(result, 0)),
+          isGe,
+          () => and(isGe(), ne(result, 0)),
+        ];
+        return all[condition]!();
+      }
+      case "numbers":
+        return comparisonHolds(condition, flags);
       case "if": {
         const met = this.holds(flags.met, condition);
         const packed = conditionOf(FlagKind.PACKED, condition, i64(flags.otherwise >>> 0), i64(0));
@@ -321,6 +495,12 @@ export class TranslatorContext implements Context {
         return;
       case "packed":
         locals.setFlagLocals(code, zext(flags.a), undefined, FlagKind.PACKED);
+        return;
+      case "sum":
+        locals.setFlagLocals(code, zext(sumFlags(flags)), undefined, FlagKind.PACKED);
+        return;
+      case "numbers":
+        locals.setFlagLocals(code, zext(comparisonFlags(flags)), undefined, FlagKind.PACKED);
         return;
       case "if":
         emit(code, flags.condition);
@@ -414,13 +594,19 @@ export class TranslatorContext implements Context {
 
   poke(host: Expr, size: number, value: Expr, offset = 0): void {
     if (value.type === "v128") {
-      if (size === 8) this.store("i64_store", host, extractLane(3, value, 0), offset, 0);
-      else {
+      if (size === 8) {
+        const low = simd("f64x2_extract_lane", [value], { type: "f64", immediate: [0] });
+        this.store("f64_store", host, low, offset, 0);
+      } else {
         invariant(size === 16, "a vector is stored whole or by its low half", size);
         emit(this.code, host);
         emit(this.code, value);
         this.code.simdMemory("v128_store", offset);
       }
+      return;
+    }
+    if (isPattern(value) && size === (value.type === "i64" ? 8 : 4)) {
+      this.store(value.type === "i64" ? "f64_store" : "f32_store", host, value.number, offset, 0);
       return;
     }
     const op = size === (value.type === "i64" ? 8 : 4) ? `${value.type}_store` : `${value.type}_store${size * 8}`;
@@ -466,8 +652,10 @@ export class TranslatorContext implements Context {
     }
     emit(this.code, condition);
     this.code.if();
+    const before = new Map(this.numbers);
     body();
     this.code.end();
+    for (const [register, number] of this.numbers) if (before.get(register) !== number) this.numbers.delete(register);
   }
 
   branch(): void {}

@@ -61,6 +61,7 @@ class Notes implements Context {
     if (this.depth === 0) this.writesFlags = true;
   }
   setFlags = () => this.writes();
+  setSumFlags = () => this.writes();
   setNzcv = () => this.writes();
   setFlagsIf = () => this.writes();
   condition = () => {

@@ -28,7 +28,7 @@ import {
 import { offsetOf } from "../state.js";
 import { CodeWriter, type Label } from "../wasm/code.js";
 import type { ModuleWriter } from "../wasm/module.js";
-import { type Flags, NotTranslated, TranslatorContext, UNKNOWN } from "./context.js";
+import { type Flags, NotTranslated, type Numbers, TranslatorContext, UNKNOWN } from "./context.js";
 import { JumpCache } from "./jump-cache.js";
 import { FunctionLocals } from "./locals.js";
 import { type Block, PAGE, type Region } from "./region.js";
@@ -65,6 +65,7 @@ class RegionEmitter {
   private readonly dispatch: number;
   /** Flags at a block's start where one place alone leads there. */
   private readonly inherited = new Map<number, Flags>();
+  private readonly inheritedNumbers = new Map<number, Numbers>();
   private readonly soleSource: readonly boolean[];
   private exit!: Label;
   private readonly calls = new Map<string, { readonly slot: number; readonly type: number }>();
@@ -248,6 +249,7 @@ class RegionEmitter {
     const { start, instructions, ending } = block;
     const count = instructions.length;
     context.flags = this.inherited.get(index) ?? UNKNOWN;
+    context.numbers = new Map(this.inheritedNumbers.get(index));
 
     code.localGet(locals.left);
     code.i32(count);
@@ -306,8 +308,10 @@ class RegionEmitter {
       return;
     }
     if (pageOf(to) !== pageOf(this.place)) this.checkPage(to);
-    if (this.soleSource[block]) this.inherited.set(block, context.flags);
-    else context.settleFlags();
+    if (this.soleSource[block]) {
+      this.inherited.set(block, context.flags);
+      this.inheritedNumbers.set(block, new Map(context.numbers));
+    } else context.settleFlags();
     this.goTo(block);
   }
 

@@ -14,7 +14,7 @@ interface RegisterLocal {
 
 type TlbName = `TLB_${"READ" | "WRITE"}${"" | "_U"}`;
 const TLB_NAMES = { READ: ["TLB_READ", "TLB_READ_U"], WRITE: ["TLB_WRITE", "TLB_WRITE_U"] } as const;
-type Held = "a" | "b" | "condition";
+type Held = "a" | "b" | "result" | "condition";
 
 export class FunctionLocals {
   readonly base = 0;
@@ -42,6 +42,7 @@ export class FunctionLocals {
   private readonly held = new Map<string, Local>();
   private readonly pool: Record<ExprType, Local[]> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   private readonly used: Record<ExprType, number> = { i32: 0, i64: 0, f32: 0, f64: 0, v128: 0 };
+  private readonly numbers = new Map<string, Local>();
 
   constructor(code: CodeWriter) {
     this.code = code;
@@ -86,6 +87,14 @@ export class FunctionLocals {
     return register.index;
   }
 
+  /** The local of a vector register's low part as a number. */
+  number(n: number, type: "f32" | "f64"): Local {
+    const key = `${n} ${type}`;
+    let known = this.numbers.get(key);
+    if (!known) this.numbers.set(key, (known = local(type, this.code.local(type))));
+    return known;
+  }
+
   /** The array that an access looks in. */
   tlb(kind: "READ" | "WRITE", unprivileged: boolean): Expr {
     const name = TLB_NAMES[kind][unprivileged ? 1 : 0];
@@ -105,7 +114,7 @@ export class FunctionLocals {
   /** Keeps an operand of the flags until others are set; 64-bit ones in the locals of the state's form. */
   hold(code: CodeWriter, name: Held, value: Expr): Expr {
     if (value.op === "const") return value;
-    const isCanonical = value.type === "i64" && name !== "condition";
+    const isCanonical = value.type === "i64" && (name === "a" || name === "b");
     const index = isCanonical ? this.flagIndices[name as "a" | "b"] : this.heldLocal(name, value.type).index;
     emit(code, value);
     code.localSet(index);

@@ -225,6 +225,9 @@ export const SimdOp = {
   i32x4_trunc_sat_f64x2_u_zero: 0xfd,
   f64x2_convert_low_i32x4_s: 0xfe,
   f64x2_convert_low_i32x4_u: 0xff,
+  // Relaxed SIMD: only where the host has it (translator/fp-fused.ts).
+  f32x4_relaxed_madd: 0x105,
+  f64x2_relaxed_madd: 0x107,
 } as const;
 
 export type SimdOpName = keyof typeof SimdOp;
