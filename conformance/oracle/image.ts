@@ -110,7 +110,8 @@ export function buildProgram(tests: readonly Test[], random: Random): Program {
     output.set(test.window, windowAt(tests.length, i) - OUTPUT);
     if (test.body.length === 0) continue;
     if (vectors) code.push(...setUpVectors(INPUT + i * BLOCK));
-    code.push(...setUp(INPUT + i * BLOCK));
+    // A branch to the body: there the translator begins anew, for the FPCR and FPSR of this test.
+    code.push(...setUp(INPUT + i * BLOCK), branch({ i: 1 }));
     const after = [...store(OUTPUT + i * BLOCK), ...(vectors ? storeVectors(OUTPUT + i * BLOCK) : [])];
     const bodyAt = CODE + code.length * 4;
     const poolAt = (bodyAt + (test.body.length + after.length + 1) * 4 + 7) & ~7;

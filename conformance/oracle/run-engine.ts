@@ -16,9 +16,11 @@ import {
   TLB_ENTRY_SIZE,
   TLB_INVALID,
   TLB_SIZE,
+  Translator,
   WASM_PAGE_SIZE,
   Wasm,
 } from "../../packages/machine/src/cpu/index.js";
+import "../../packages/realmbox/src/engine-flags.js";
 import { OUTPUT, type Program } from "./image.js";
 
 const PAGE = 0x1000;
@@ -29,6 +31,8 @@ export interface EngineMode {
   readonly tlb: boolean;
   /** Instructions per call of `run`. */
   readonly slice: number;
+  /** By translated code wherever a branch leads. */
+  readonly translated?: boolean;
 }
 
 /** The bytes at OUTPUT after the program's end. Throws what the program should not have done. */
@@ -36,7 +40,7 @@ export function runEngine(
   module: Uint8Array,
   program: Program,
   mode: EngineMode,
-): { output: Uint8Array; instructions: number } {
+): { output: Uint8Array; instructions: number; translated: number } {
   const base = ENGINE_TABLES_SIZE;
   const tlb = base + PE_STATE_SIZE;
   const pages = (bytes: number) => Math.ceil(bytes / PAGE) * PAGE;
@@ -126,14 +130,22 @@ export function runEngine(
           throw new Error(`left to the machine: ${insn.toString(16)} at PC ${r[R.PC].toString(16)}`);
       }
     },
-    // Nothing is translated here.
-    fill: () => 0,
-    translate: () => 0,
+    fill: (_base, lo, hi, size, access) => {
+      if (hi !== 0 || (lo & 0xfff) + size > PAGE) return 0;
+      const array = access & Access.WRITE ? tlbWrite : tlbRead;
+      fill(array, lo);
+      return array + ((lo >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
+    },
+    translate: (at, entered) => (translator?.translate(at, entered !== 0) ? 1 : 0),
     misaligned: () => {
       throw new Error(`SP or PC misaligned at ${r[R.PC].toString(16)}`);
     },
   };
-  const engine = createInterpreter({ memory, host, module });
+  const translator = mode.translated
+    ? new Translator({ memory, threshold: 0, host: { protectPage: () => {}, releasePage: () => {} } })
+    : undefined;
+  const engine = createInterpreter({ memory, host, module, ...(translator ? { regions: translator.regions } : {}) });
+  if (translator) translator.helpers = engine.helpers;
   r[R.TLB_READ] = BigInt(tlbRead);
   r[R.TLB_WRITE] = BigInt(tlbWrite);
   r[R.TLB_READ_U] = BigInt(tlbRead);
@@ -144,10 +156,15 @@ export function runEngine(
   let instructions = 0;
   while (exits < 2) {
     r[R.BUDGET] = BigInt(mode.slice);
-    engine.run(base);
+    if (translator) engine.runTranslated(base);
+    else engine.run(base);
     instructions += mode.slice - Number(BigInt.asIntN(32, r[R.BUDGET]));
   }
   const output = placed.find(({ address }) => address === OUTPUT);
   if (!output) throw new Error("the program has no output");
-  return { output: bytes.slice(output.host, output.host + output.bytes.length), instructions };
+  return {
+    output: bytes.slice(output.host, output.host + output.bytes.length),
+    instructions,
+    translated: translator?.translatedInstructions ?? 0,
+  };
 }
