@@ -734,6 +734,7 @@ export class Machine {
     pe.w[ATTENTION_LO] = 0;
     pe.setClock();
     this.engineOrNew.runTranslated(pe.base);
+    this.translator?.breathe();
     pe.account();
   }
 

@@ -16,7 +16,8 @@ export function createEngine(options: {
     const { run } = createInterpreter({ memory, host, module });
     return { run, runTranslated: run };
   }
-  const interpreter = createInterpreter({ memory, host, module, regions: translator.regions });
-  translator.helpers = interpreter.helpers;
+  const { regions, stage } = translator;
+  const interpreter = createInterpreter({ memory, host, module, tables: { regions, stage } });
+  translator.interpreter = interpreter;
   return interpreter;
 }

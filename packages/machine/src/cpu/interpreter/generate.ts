@@ -274,6 +274,18 @@ function interpretFunction(dispatch: Dispatch, host: HostFunctions, helpers: Hel
   return code;
 }
 
+/** (slot, from): a region's function comes from the stage. JavaScript would make a wrapper of each. */
+function installFunction(module: ModuleWriter, regions: number, stage: number): number {
+  const code = new CodeWriter(2);
+  code.localGet(0);
+  code.localGet(1);
+  code.i32(1);
+  code.tableCopy(regions, stage);
+  const index = module.declare({ params: [I, I], results: [] });
+  module.define(index, code);
+  return index;
+}
+
 /** The table of the functions of rare handlers, and their type. */
 interface CalledTable {
   readonly type: number;
@@ -304,6 +316,7 @@ export function generateInterpreter(rows: readonly Row[] = ROWS): Uint8Array {
   const importTranslator = { fill: importHost("fill", 5), translate: importHost("translate", 2) };
   const operate = module.importFunction("realmbox", "operate", { params: [I, I, L, L, L], results: [L] });
   const regions = module.importTable("realmbox", "regions", 0);
+  const stage = module.importTable("realmbox", "stage", 0);
   const shared = module.declareTable("helpers");
   const calledTable = module.declareTable();
   const called = { params: [I, I], results: [I] };
@@ -355,6 +368,7 @@ export function generateInterpreter(rows: readonly Row[] = ROWS): Uint8Array {
   );
   module.exportFunction("run", run);
   module.exportFunction("runTranslated", runTranslated);
+  module.exportFunction("install", installFunction(module, regions, stage));
 
   const decodeBytes = new Uint8Array(dispatch.table.buffer);
   for (const { address, bytes } of [{ address: DECODE_TABLE, bytes: decodeBytes }, ...constantTables()]) {

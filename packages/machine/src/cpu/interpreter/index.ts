@@ -21,7 +21,11 @@ function compiled(bytes: Uint8Array): WasmModule {
 export interface Interpreter extends Engine {
   /** Functions that translated code calls (slots.ts). */
   readonly helpers: WasmTable;
+  /** Puts the function at `from` of the stage into a slot of the regions. */
+  install(slot: number, from: number): void;
 }
+
+const emptyTable = (): WasmTable => new Wasm.Table({ element: "anyfunc", initial: 0 });
 
 /**
  * Instantiates the interpreter over the machine's memory; this fills the first ENGINE_TABLES_SIZE bytes of it.
@@ -31,10 +35,10 @@ export function createInterpreter(options: {
   readonly memory: WasmMemory;
   readonly host: EngineHost;
   readonly module: Uint8Array;
-  /** The functions of translated code; without it `runTranslated` never finds any. */
-  readonly regions?: WasmTable;
+  /** The functions of translated code, and where new ones come from; without them `runTranslated` never finds any. */
+  readonly tables?: { readonly regions: WasmTable; readonly stage: WasmTable };
 }): Interpreter {
-  const { memory, host, module, regions = new Wasm.Table({ element: "anyfunc", initial: 0 }) } = options;
+  const { memory, host, module, tables = { regions: emptyTable(), stage: emptyTable() } } = options;
   // WebAssembly hands i32 over as signed numbers; addresses and instruction words are unsigned to the host.
   const access =
     (call: EngineHost["load"]): EngineHost["load"] =>
@@ -61,11 +65,12 @@ export function createInterpreter(options: {
     return result;
   };
   const { exports } = new Wasm.Instance(compiled(module), {
-    realmbox: { memory, regions, ...imports, operate: operateOn },
+    realmbox: { memory, ...tables, ...imports, operate: operateOn },
   });
   return {
     run: exports.run as Engine["run"],
     runTranslated: exports.runTranslated as Engine["runTranslated"],
     helpers: exports.helpers as WasmTable,
+    install: exports.install as Interpreter["install"],
   };
 }

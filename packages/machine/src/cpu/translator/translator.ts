@@ -15,12 +15,10 @@ import {
   TLB_ENTRIES,
   TRANSLATED_COUNT,
 } from "../engine.js";
-import { REGION_PARAMETERS } from "../interpreter/dispatcher.js";
-import { HELPER_SLOTS } from "../interpreter/slots.js";
+import type { Interpreter } from "../interpreter/index.js";
 import { R } from "../state.js";
 import { Wasm, type WasmMemory, type WasmTable } from "../wasm/api.js";
-import { ModuleWriter } from "../wasm/module.js";
-import { emitRegion } from "./emit.js";
+import { Batch, STAGE_SLOTS } from "./batch.js";
 import { JumpCache } from "./jump-cache.js";
 import { modeOf } from "./mode.js";
 import { covers, findRegion, PAGE, type Region } from "./region.js";
@@ -39,6 +37,11 @@ const REGION_LIMIT = 300;
 const REGION_LIMIT_CALLEES = 500;
 /** Bytes between a call and what it calls, for both to become one region. */
 const PROMOTE_REACH = 1 << 19;
+/** Regions that are compiled together, unless code is wanted after fewer arrivals than BATCHED. */
+const BATCH_SIZE = 8;
+const BATCHED = 100;
+/** Returns of the engine that a batch which does not become full waits for. */
+const BREATHS = 16;
 /** Times that a region is made. */
 const GENERATIONS = 12;
 /** Times that a page's code was written over, after which less and less of it is translated. */
@@ -102,6 +105,11 @@ interface Translation {
   /** Host address of each entry, by its number. */
   readonly entryHosts: readonly number[];
   readonly codeBytes: number;
+  /** What it takes the place of when it has been compiled. */
+  readonly replaces: Translation | undefined;
+  state: "waits" | "installed" | "dropped";
+  /** What takes its place is waiting. */
+  isReplaced: boolean;
 }
 
 const key = (host: number, mode: number): number => host * 256 + mode;
@@ -119,8 +127,9 @@ export class Translator {
     compileSeconds: 0,
   };
   readonly regions: WasmTable;
-  /** Set once, when the interpreter exists. */
-  helpers: WasmTable | undefined;
+  readonly stage: WasmTable = new Wasm.Table({ element: "anyfunc", initial: STAGE_SLOTS });
+  /** Set once, when it exists. */
+  interpreter: Pick<Interpreter, "helpers" | "install"> | undefined;
 
   private readonly memory: WasmMemory;
   private readonly words: Int32Array;
@@ -134,6 +143,11 @@ export class Translator {
   /** By host page. */
   private readonly byPage = new Map<number, Set<Translation>>();
   private readonly writtenOver = new Map<number, number>();
+  /** What waits to be compiled, in the order of the batch. */
+  private batch = new Batch();
+  private waiting: Translation[] = [];
+  private readonly batchSize: number;
+  private breaths = 0;
 
   constructor(options: {
     readonly memory: WasmMemory;
@@ -149,6 +163,8 @@ export class Translator {
     this.limits = limits;
     this.regions = new Wasm.Table({ element: "anyfunc", initial: limits.regions });
     this.words[REACH_THRESHOLD / 4] = Math.min(threshold, 0xfff0);
+    // Whoever wants code at once gets it so.
+    this.batchSize = threshold < BATCHED ? 1 : BATCH_SIZE;
   }
 
   /** Instructions that translated code has executed. */
@@ -175,6 +191,10 @@ export class Translator {
     const { host, mode } = place;
     const known = this.entries.get(key(host, mode));
     if (known) {
+      if (known.translation.state === "waits" || known.translation.isReplaced) {
+        this.flush();
+        return true;
+      }
       if (!entered || !this.promote(place, known.translation)) this.remember(known.translation, known.entry);
       return true;
     }
@@ -182,6 +202,11 @@ export class Translator {
     const near = this.nearby(place);
     if (near) {
       const { translation, at } = near;
+      if (translation.state === "waits" || translation.isReplaced) {
+        // As it is after that, it may have an entry here.
+        this.flush();
+        return true;
+      }
       translation.wanted.add(at);
       // One target of a branch table is seldom the last: several are taken in at once.
       if (translation.wanted.size < translation.generation && !translation.isWaiting.has(at)) {
@@ -205,7 +230,8 @@ export class Translator {
     const offset = (place.callSite & -PAGE) - (place.lo & -PAGE);
     const page = this.hostOf(place, offset);
     const site = this.nearby({ page, lo: place.callSite, mode: place.mode }, false);
-    if (!site || site.translation === translation) return false;
+    if (!site || site.translation === translation || site.translation.state !== "installed") return false;
+    if (site.translation.isReplaced) return false;
     const { translation: caller, at } = site;
     return this.rebuild(place, caller, [at - distance], true, at - distance - (place.lo & (PAGE - 1)));
   }
@@ -291,13 +317,12 @@ export class Translator {
       callees: withCallees,
     });
     if (!region) return false;
-    if (old) this.drop(old);
-    this.add({ region, mode: place.mode, roots, withCallees, generation }, began);
-    return true;
+    this.add({ region, mode: place.mode, roots, withCallees, generation, replaces: old }, began);
+    return this.batch.count === 0 || old?.state === "installed";
   }
 
   private add(
-    made: Pick<Translation, "region" | "mode" | "roots" | "withCallees" | "generation">,
+    made: Pick<Translation, "region" | "mode" | "roots" | "withCallees" | "generation" | "replaces">,
     began: number,
   ): void {
     const { counters, limits, host } = this;
@@ -307,15 +332,8 @@ export class Translator {
       this.dropAll();
     }
     const slot = this.free.pop() ?? this.slots.length;
-    const bytes = regionModule(region, mode, slot);
-    const emitted = host.now?.() ?? 0;
-    invariant(this.helpers !== undefined, "the interpreter exists before translated code");
-    const { exports } = new Wasm.Instance(new Wasm.Module(bytes), {
-      realmbox: { memory: this.memory, helpers: this.helpers },
-    });
-    counters.emitSeconds += emitted - began;
-    counters.compileSeconds += (host.now?.() ?? 0) - emitted;
-    this.regions.set(slot, exports.region as object);
+    const codeBytes = this.batch.add(region, mode, slot);
+    counters.emitSeconds += (host.now?.() ?? 0) - began;
     const entryHosts = region.entries.map((block) => {
       const { start } = region.blocks[block]!;
       return region.pages.get(start & -PAGE)! + (start & (PAGE - 1));
@@ -324,15 +342,19 @@ export class Translator {
       ...made,
       slot,
       entryHosts,
-      codeBytes: bytes.length,
+      codeBytes,
       wanted: new Set(),
       isWaiting: new Set(),
+      state: "waits",
+      isReplaced: false,
     };
+    if (made.replaces) made.replaces.isReplaced = true;
     this.slots[slot] = translation;
+    this.waiting.push(translation);
     counters.translations++;
     counters.regions++;
     counters.instructions += region.instructionCount;
-    counters.codeBytes += bytes.length;
+    counters.codeBytes += codeBytes;
     for (const page of region.pages.values()) {
       let translations = this.byPage.get(page);
       if (!translations) {
@@ -347,8 +369,37 @@ export class Translator {
       const isRoot = roots.has(region.blocks[region.entries[entry]!]!.start);
       if (!isRoot && this.entries.has(key(at, mode))) continue;
       this.entries.set(key(at, mode), { translation, entry });
-      this.remember(translation, entry);
     }
+    if (this.waiting.length >= this.batchSize) this.flush();
+  }
+
+  /** The engine has returned: what has waited for some time is compiled. */
+  breathe(): void {
+    if (this.waiting.length > 0 && ++this.breaths >= BREATHS) this.flush();
+  }
+
+  /** Compiles what waits. */
+  flush(): void {
+    const { waiting, counters, host, interpreter, memory, stage } = this;
+    if (waiting.length === 0) return;
+    const began = host.now?.() ?? 0;
+    invariant(interpreter !== undefined, "the interpreter exists before translated code");
+    const module = new Wasm.Module(this.batch.build());
+    new Wasm.Instance(module, { realmbox: { memory, stage, helpers: interpreter.helpers } });
+    this.waiting = [];
+    this.breaths = 0;
+    this.batch = new Batch();
+    for (const [from, translation] of waiting.entries()) {
+      if (translation.state !== "waits") continue;
+      const { replaces, slot, mode, entryHosts } = translation;
+      if (replaces?.state === "installed") this.drop(replaces);
+      interpreter.install(slot, from);
+      translation.state = "installed";
+      for (const [entry, at] of entryHosts.entries()) {
+        if (this.entries.get(key(at, mode))?.translation === translation) this.remember(translation, entry);
+      }
+    }
+    counters.compileSeconds += (host.now?.() ?? 0) - began;
   }
 
   /** Puts an entry into the jump cache. */
@@ -384,6 +435,7 @@ export class Translator {
   }
 
   private drop(translation: Translation): void {
+    translation.state = "dropped";
     const { slot, mode, region, entryHosts, codeBytes } = translation;
     const { words, counters } = this;
     for (const host of entryHosts) {
@@ -405,15 +457,4 @@ export class Translator {
     counters.regions--;
     counters.codeBytes -= codeBytes;
   }
-}
-
-/** A module with the region's function as its only one. */
-function regionModule(region: Region, mode: number, slot: number): Uint8Array {
-  const module = new ModuleWriter();
-  module.importMemory("realmbox", "memory", 1);
-  module.importTable("realmbox", "helpers", HELPER_SLOTS);
-  const index = module.declare({ params: [...REGION_PARAMETERS], results: ["i32"] });
-  module.define(index, emitRegion({ module, region, mode, slot }));
-  module.exportFunction("region", index);
-  return module.build();
 }

@@ -183,6 +183,8 @@ const LOCAL_TEE = 0x22;
 const I32_CONST = 0x41;
 const I64_CONST = 0x42;
 const EMPTY_BLOCK = 0x40;
+const BULK_PREFIX = 0xfc;
+const TABLE_COPY = 0x0e;
 const SIMD_PREFIX = 0xfd;
 
 /** A growing byte buffer with the LEB128 forms of the binary format. */
@@ -437,5 +439,13 @@ export class CodeWriter extends ByteWriter {
     this.u8(CALL_INDIRECT);
     this.u32(typeIndex);
     this.u32(table);
+  }
+
+  /** Copies entries from one table to another: takes where to, where from and how many from the stack. */
+  tableCopy(to: number, from: number): void {
+    this.u8(BULK_PREFIX);
+    this.u32(TABLE_COPY);
+    this.u32(to);
+    this.u32(from);
   }
 }

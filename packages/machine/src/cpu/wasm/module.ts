@@ -31,6 +31,7 @@ export class ModuleWriter {
   }[] = [];
   private readonly exports: { readonly name: string; readonly index: number }[] = [];
   private readonly tables: { readonly module: string; readonly name: string; readonly min: number }[] = [];
+  private readonly elements: { readonly table: number; readonly functions: readonly number[] }[] = [];
   private readonly ownTables: { readonly elements: number[]; export: string | undefined }[] = [];
   private readonly data: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
   private memory: { readonly module: string; readonly name: string; readonly minPages: number } | undefined;
@@ -57,6 +58,11 @@ export class ModuleWriter {
     return this.tables.push({ module, name, min }) - 1;
   }
 
+  /** Instantiation puts functions into a table, imported or not, from its beginning. */
+  fillTable(table: number, functions: readonly number[]): void {
+    this.elements.push({ table, functions });
+  }
+
   /** A table of the module's own, with what `tableSlot` puts in; its index. Exported when it has a name. */
   declareTable(name?: string): number {
     return this.tables.length + this.ownTables.push({ elements: [], export: name }) - 1;
@@ -67,11 +73,13 @@ export class ModuleWriter {
     return this.imports.length + this.functions.push({ type: this.type(signature), body: undefined, unlikely: [] }) - 1;
   }
 
-  define(index: number, code: CodeWriter): void {
+  /** Gives a declared function its body; the bytes that it has. */
+  define(index: number, code: CodeWriter): number {
     const entry = this.functions[index - this.imports.length];
     invariant(entry !== undefined && entry.body === undefined, "function is declared and has no body", index);
     entry.body = code.body().slice();
     entry.unlikely = code.unlikelyOffsets();
+    return entry.body.length;
   }
 
   exportFunction(name: string, index: number): void {
@@ -159,17 +167,19 @@ export class ModuleWriter {
         body.u32(index);
       }
     });
-    section("element", this.ownTables.length, (body) => {
-      for (const [i, { elements }] of this.ownTables.entries()) {
+    const own = this.ownTables.map(({ elements }, i) => ({ table: this.tables.length + i, functions: elements }));
+    const filled = [...this.elements, ...own];
+    section("element", filled.length, (body) => {
+      for (const { table, functions } of filled) {
         // Active, of a table by its index, function indices.
         body.u32(2);
-        body.u32(this.tables.length + i);
+        body.u32(table);
         body.u8(0x41);
         body.s32(0);
         body.u8(0x0b);
         body.u8(0);
-        body.u32(elements.length);
-        for (const index of elements) body.u32(index);
+        body.u32(functions.length);
+        for (const index of functions) body.u32(index);
       }
     });
     const hinted = this.functions.flatMap(({ unlikely }, i) =>
