@@ -68,3 +68,6 @@ export function formOf(word: number): Form | undefined {
   for (const form of forms) if ((word & form.mask) >>> 0 === form.value) return form;
   return undefined;
 }
+
+/** Whether an instruction is always the interpreter's. */
+export const isLeft = (word: number): boolean => formOf(word)?.effects.leaves ?? true;

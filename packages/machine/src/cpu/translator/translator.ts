@@ -19,6 +19,7 @@ import type { Interpreter } from "../interpreter/index.js";
 import { R } from "../state.js";
 import { Wasm, type WasmMemory, type WasmTable } from "../wasm/api.js";
 import { Batch, STAGE_SLOTS } from "./batch.js";
+import { isLeft } from "./decode.js";
 import { JumpCache } from "./jump-cache.js";
 import { modeOf } from "./mode.js";
 import { covers, findRegion, PAGE, type Region } from "./region.js";
@@ -198,7 +199,7 @@ export class Translator {
       if (!entered || !this.promote(place, known.translation)) this.remember(known.translation, known.entry);
       return true;
     }
-    if (this.isRestless(place.page)) return false;
+    if (this.isRestless(place.page) || isLeft(this.words[host >>> 2]!)) return false;
     const near = this.nearby(place);
     if (near) {
       const { translation, at } = near;
