@@ -123,6 +123,12 @@ export function runEngine(
         case 0xd53b4420:
           r[t] = r[R.FPSR];
           return HostReply.NEXT;
+        // Cache maintenance by address, where no TLB entry says that it does nothing: IC IVAU, DC CVAC, CVAU, CIVAC.
+        case 0xd50b7520:
+        case 0xd50b7a20:
+        case 0xd50b7b20:
+        case 0xd50b7e20:
+          return HostReply.NEXT;
         case 0xd4000000:
           if (++exits === 2) return HostReply.LEAVE;
           return HostReply.NEXT;
