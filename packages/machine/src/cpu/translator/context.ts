@@ -79,6 +79,8 @@ export const UNKNOWN: Flags = { kind: "unknown" };
 export interface Sites {
   /** Leaves before the present instruction, which the interpreter executes. */
   readonly leave: () => void;
+  /** Leaves by a helper that does the present instruction; its arguments are i32. */
+  readonly transfer: (helper: string, args: readonly Expr[]) => void;
   /** Functions that are called through the table of helpers. */
   readonly call: (name: string, params: readonly ExprType[], result: ExprType) => void;
 }
@@ -669,8 +671,8 @@ export class TranslatorContext implements Context {
     this.sites.leave();
   }
 
-  transfer(): never {
-    throw new NotTranslated();
+  transfer(helper: string, ...args: readonly Expr[]): void {
+    this.sites.transfer(helper, args);
   }
 
   /** Rows that change the pointers are left to the interpreter. */

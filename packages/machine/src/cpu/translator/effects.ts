@@ -16,6 +16,8 @@ export interface Effects {
   readonly branches: boolean;
   /** Its last act is an indirect branch of this kind. */
   readonly jumps: "indirect" | "call" | "return" | undefined;
+  /** Is the work of a helper over the whole state. */
+  readonly transfers: boolean;
   /** Writes X30 with the address of the next instruction. */
   readonly links: boolean;
 }
@@ -29,6 +31,7 @@ class Notes implements Context {
   branches = false;
   jumps: Effects["jumps"];
   links = false;
+  transfers = false;
   /** Conditions that the present place is under. */
   private depth = 0;
 
@@ -94,8 +97,10 @@ class Notes implements Context {
   system = () => {
     if (this.depth === 0) this.leaves = true;
   };
-  /** It works on the whole state, which is elsewhere while a region runs. */
-  transfer = () => this.system();
+  transfer = () => {
+    if (this.depth === 0) this.transfers = true;
+  };
+  /** Regions have the pointers in locals. */
   tlbChanged = () => this.system();
 }
 
@@ -112,6 +117,6 @@ export function effectsOf(
     ]),
   );
   row.sem(notes, operands);
-  const { leaves, readsFlags, writesFlags, branches, jumps, links } = notes;
-  return { leaves, readsFlags, writesFlags, branches, jumps, links };
+  const { leaves, readsFlags, writesFlags, branches, jumps, links, transfers } = notes;
+  return { leaves, readsFlags, writesFlags, branches, jumps, links, transfers };
 }

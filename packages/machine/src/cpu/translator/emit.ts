@@ -68,6 +68,10 @@ class RegionEmitter {
   private readonly inheritedNumbers = new Map<number, Numbers>();
   private readonly soleSource: readonly boolean[];
   private exit!: Label;
+  /** Helpers of transfers, in the order of their numbers, and those that have an argument. */
+  private readonly transfers: string[] = [];
+  private readonly transferArguments = new Set<string>();
+  private transferLocals: { readonly which: number; readonly argument: number } | undefined;
   private readonly calls = new Map<string, { readonly slot: number; readonly type: number }>();
   /** Place of the present instruction, and counts that the block has taken for it and what follows. */
   private place = 0;
@@ -80,6 +84,7 @@ class RegionEmitter {
     this.context = new TranslatorContext(this.code, this.locals, mode, {
       leave: () => this.leave(RegionExit.STEP, this.place, this.uncounted),
       call: (name, params, result) => this.callHelper(name, params, result),
+      transfer: (helper, args) => this.transfer(helper, args),
     });
     this.lookup = region.blocks.length;
     this.dispatch = this.lookup + 1;
@@ -105,6 +110,7 @@ class RegionEmitter {
 
   /** Blocks that a block leads to, and LOOKUP. */
   private successors({ ending }: Block): number[] {
+    if (ending.kind === "transfer") return [];
     if (ending.kind === "jump") return [this.lookup];
     const places = ending.kind === "fall" ? [ending.next] : [ending.target, ending.next];
     const blocks = places.map((place) => (place === undefined ? undefined : this.region.byStart.get(place)));
@@ -282,6 +288,8 @@ class RegionEmitter {
       case "fall":
         this.edge(ending.next);
         return;
+      case "transfer":
+        return;
       case "jump":
         context.settleFlags();
         this.goTo(this.lookup);
@@ -351,6 +359,44 @@ class RegionEmitter {
     code.br(this.exit);
   }
 
+  /** Leaves the function by way of a helper, which does the present instruction and counts it. */
+  private transfer(helper: string, args: readonly Expr[]): void {
+    const { code, transfers } = this;
+    const [argument] = args;
+    invariant(args.length < 2 && argument?.type !== "i64", "a transfer's helper has at most one i32", helper);
+    let number = transfers.indexOf(helper);
+    if (number < 0) number = transfers.push(helper) - 1;
+    this.transferLocals ??= { which: code.local("i32"), argument: code.local("i32") };
+    code.i32(number + 1);
+    code.localSet(this.transferLocals.which);
+    if (argument) {
+      this.transferArguments.add(helper);
+      emit(code, argument);
+      code.localSet(this.transferLocals.argument);
+    }
+    this.leave(RegionExit.STEP, this.place, this.uncounted);
+  }
+
+  /** At the common exit, the state complete: the helper of a transfer. What it does not do is the interpreter's. */
+  private emitTransfers(): void {
+    const { code, locals, transferLocals } = this;
+    if (!transferLocals) return;
+    for (const [number, helper] of this.transfers.entries()) {
+      const hasArgument = this.transferArguments.has(helper);
+      code.localGet(transferLocals.which);
+      code.i32(number + 1);
+      code.op("i32_eq");
+      code.if();
+      code.localGet(locals.base);
+      if (hasArgument) code.localGet(transferLocals.argument);
+      this.callHelper(helper, hasArgument ? ["i32"] : [], "i32");
+      // 1: done. RegionExit has NEXT for that, and STEP for 0.
+      code.op("i32_eqz");
+      code.localSet(locals.result);
+      code.end();
+    }
+  }
+
   // Beginning and end
 
   private emitPrologue(): void {
@@ -398,6 +444,7 @@ class RegionEmitter {
       code.localGet(index);
       code.simdMemory("v128_store", offsetOf("V0") + n * 16, 3);
     }
+    this.emitTransfers();
   }
 
   private callHelper(name: string, params: readonly ExprType[], result: ExprType): void {

@@ -21,7 +21,9 @@ export type Ending =
   /** A direct branch as the last instruction; with `next` a conditional one. */
   | { readonly kind: "branch"; readonly target: number; readonly next: number | undefined }
   /** An indirect branch. */
-  | { readonly kind: "jump" };
+  | { readonly kind: "jump" }
+  /** A helper does the last instruction over the whole state. */
+  | { readonly kind: "transfer" };
 
 export interface Block {
   readonly start: number;
@@ -82,6 +84,7 @@ function endingOf(at: number, instruction: Instruction): Ending | undefined {
     const target = at + branchOffset(instruction);
     return { kind: "branch", target, next: isConditional ? at + 4 : undefined };
   }
+  if (effects.transfers) return { kind: "transfer" };
   return effects.jumps ? { kind: "jump" } : undefined;
 }
 
@@ -140,7 +143,7 @@ export function findRegion({ roots, hostOf, words, limit, callees }: RegionOptio
         if (!links || callees || leaders.has(ending.target)) lead(ending.target, links || ending.target <= at);
         if (links) lead(at + 4, true);
         else if (ending.next !== undefined) lead(ending.next, false);
-      } else if (form.effects.jumps === "call") lead(at + 4, true);
+      } else if (form.effects.jumps === "call" || ending.kind === "transfer") lead(at + 4, true);
       break;
     }
   }

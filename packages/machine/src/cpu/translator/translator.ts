@@ -38,6 +38,8 @@ const REGION_LIMIT = 300;
 const REGION_LIMIT_CALLEES = 500;
 /** Bytes between a call and what it calls, for both to become one region. */
 const PROMOTE_REACH = 1 << 19;
+/** Targets of a region's indirect branches that are enough to make it anew. */
+const WANTED_AT_ONCE = 12;
 /** Regions that are compiled together, unless code is wanted after fewer arrivals than BATCHED. */
 const BATCH_SIZE = 8;
 const BATCHED = 100;
@@ -209,8 +211,8 @@ export class Translator {
         return true;
       }
       translation.wanted.add(at);
-      // One target of a branch table is seldom the last: several are taken in at once.
-      if (translation.wanted.size < translation.generation && !translation.isWaiting.has(at)) {
+      // One target of a branch table is seldom the last: when one has been hot twice, all are taken in.
+      if (translation.wanted.size < WANTED_AT_ONCE && !translation.isWaiting.has(at)) {
         translation.isWaiting.add(at);
         return false;
       }
