@@ -64,7 +64,7 @@ const SLICE = 10_000;
  */
 const LONE_SLICE = 100 * SLICE;
 /** How often a place is reached before it is translated, unless `jit` says. */
-const DEFAULT_THRESHOLD = 300;
+const DEFAULT_THRESHOLD = 4000;
 /** Synchronous exceptions in a row, without a retired instruction or by the handler's own vectors, that end a run. */
 const FRUITLESS_MAX = 64;
 

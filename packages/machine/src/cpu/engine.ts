@@ -31,7 +31,7 @@ export const REACH_COUNT_ENTRIES = 0x10000;
 /** i32: a place that was reached more often than this is translated. */
 export const REACH_THRESHOLD = 0xa0000;
 /** How often the dispatcher enters a region before it says so. */
-export const PROMOTE_AT = 5000;
+export const PROMOTE_AT = 20_000;
 /** i64: instructions that translated code has executed. */
 export const TRANSLATED_COUNT = 0xa0008;
 /** i64: how often translated code was entered. */

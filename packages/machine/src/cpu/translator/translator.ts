@@ -34,8 +34,8 @@ export interface TranslatorLimits {
 export const DEFAULT_LIMITS: TranslatorLimits = { regions: 16_384, codeBytes: 64 << 20 };
 
 /** Guest instructions of one region: the compiler's time grows faster than linearly. */
-const REGION_LIMIT = 300;
-const REGION_LIMIT_CALLEES = 500;
+const REGION_LIMIT = 150;
+const REGION_LIMIT_CALLEES = 300;
 /** Bytes between a call and what it calls, for both to become one region. */
 const PROMOTE_REACH = 1 << 19;
 /** Targets of a region's indirect branches that are enough to make it anew. */
