@@ -4,7 +4,7 @@
  */
 import {
   Access,
-  createInterpreter,
+  createEngine,
   ENGINE_TABLES_SIZE,
   type EngineHost,
   HostReply,
@@ -150,8 +150,7 @@ export function runEngine(
   const translator = mode.translated
     ? new Translator({ memory, threshold: 0, host: { protectPage: () => {}, releasePage: () => {} } })
     : undefined;
-  const engine = createInterpreter({ memory, host, module, ...(translator ? { regions: translator.regions } : {}) });
-  if (translator) translator.helpers = engine.helpers;
+  const engine = createEngine({ memory, host, module, ...(translator ? { translator } : {}) });
   r[R.TLB_READ] = BigInt(tlbRead);
   r[R.TLB_WRITE] = BigInt(tlbWrite);
   r[R.TLB_READ_U] = BigInt(tlbRead);
