@@ -65,6 +65,8 @@ export const RegionExit = {
   STEP: 1,
   /** BUDGET does not cover the next block: the interpreter goes on until it is spent. */
   FINISH: 2,
+  /** As NEXT, and the mode may be another (translator/mode.ts). */
+  CHANGED: 3,
 } as const;
 
 /** What a host call answers to the engine. */

@@ -86,9 +86,6 @@ function modeNow(s: Statements): Expr {
   return bits.map(([holds, bit]) => shl(holds, Math.log2(bit))).reduce((all, bit) => or(all, bit));
 }
 
-const fits = (s: Statements, slot: Expr, host: Expr): Expr =>
-  and(eq(s.loadAt(slot, "i32", JumpCache.HOST), host), eq(s.loadAt(slot, "i32", JumpCache.MODE), modeNow(s)));
-
 /** (base, host, begins) → InterpreterExit, or 0: nothing is there. Counts arrivals where something begins. */
 export function arriveFunction(): CodeWriter {
   const code = new CodeWriter(3);
@@ -163,7 +160,10 @@ interface DispatcherParts {
   readonly regions: number;
 }
 
-/** (base) → EngineExit. */
+/**
+ * (base) → EngineExit. Most regions are entered from others: what does not change on that way, the mode and the counters, is
+ * in locals.
+ */
 export function dispatcherFunction({ interpret, translate, region, regions }: DispatcherParts): CodeWriter {
   const code = new CodeWriter(1);
   const s = new Statements(code, 0);
@@ -174,59 +174,76 @@ export function dispatcherFunction({ interpret, translate, region, regions }: Di
   const slot = s.local("i32");
   const how = s.local("i32");
   const result = s.local("i32");
+  const mode = s.local("i32");
+  const executed = s.local("i64");
+  const entries = s.local("i64");
   // Where the instruction after a stepped one is: coming there is no branch.
   const after = s.local("i64");
   s.set(after, s.load("PC", "i64"));
   s.if(isZero(and(wrap(after.value), VECTOR_SIZE - 1)), () => s.set(after, i64(-1)));
+  s.set(mode, modeNow(s));
+  const done = code.block();
   const again = code.loop();
 
+  s.set(result, i32(EngineExit.BUDGET));
   s.set(left, s.load("BUDGET"));
-  s.if(or(leS(left.value, 0), s.load("ATTENTION")), () => s.return(i32(EngineExit.BUDGET)));
+  s.brIf(or(leS(left.value, 0), s.load("ATTENTION")), done);
   s.set(target, s.load("PC", "i64"));
   const isSame: Expr = { op: "eq", type: "i32", args: [target.value, after.value] };
   s.set(how, select(isSame, i32(Interpret.QUIET), i32(Interpret.MIXED)));
   s.set(after, i64(-1));
+  const interpreted = code.block();
+  const isElsewhere: Expr = { op: "ne", type: "i32", args: [s.loadAt(entry.value, "i64"), and(target.value, ~0xffcn)] };
   s.set(entry, tlbEntry(s.load("TLB_FETCH"), target.value));
-  const isMapped: Expr = { op: "eq", type: "i32", args: [s.loadAt(entry.value, "i64"), and(target.value, ~0xffcn)] };
-  s.if(isMapped, () => {
-    s.set(entry, add(wrap(target.value), s.loadAt(entry.value, "i32", 8)));
-    s.set(slot, JumpCache.address(entry.value));
-    s.if(fits(s, slot.value, entry.value), () => {
-      emit(code, slot.value);
-      emit(code, add(s.loadAt(slot.value, "i32", JumpCache.HITS), 1));
-      code.localTee(result.index);
-      code.memory("i32_store", JumpCache.HITS, 2);
-      s.if(eq(result.value, PROMOTE_AT), () => {
-        s.do(translate, [base, i32(1)]);
-        code.op("drop");
-        code.br(again);
-      });
-      emit(code, base);
-      emit(code, s.loadAt(slot.value, "i32", JumpCache.ENTRY));
-      emit(code, sub(target.value, sext(s.loadAt(slot.value, "i32", JumpCache.PLACE))));
-      emit(code, s.loadAt(slot.value, "i32", JumpCache.SLOT));
-      code.callIndirect(region, regions);
-      code.localSet(result.index);
-      addTo(code, TRANSLATED_COUNT, zext(sub(left.value, s.load("BUDGET"))));
-      addTo(code, REGION_ENTRIES, i64(1));
-      s.brIf(eq(result.value, RegionExit.NEXT), again);
-      s.set(how, i32(Interpret.PLAIN));
-      s.if(eq(result.value, RegionExit.STEP), () => {
-        s.set(how, i32(Interpret.STEP));
-        s.set(after, add(s.load("PC", "i64"), 4));
-      });
-    });
+  s.brIf(isElsewhere, interpreted);
+  s.set(entry, add(wrap(target.value), s.loadAt(entry.value, "i32", 8)));
+  s.set(slot, JumpCache.address(entry.value));
+  s.brIf(ne(s.loadAt(slot.value, "i32", JumpCache.HOST), entry.value), interpreted);
+  s.brIf(ne(s.loadAt(slot.value, "i32", JumpCache.MODE), mode.value), interpreted);
+  emit(code, slot.value);
+  emit(code, add(s.loadAt(slot.value, "i32", JumpCache.HITS), 1));
+  code.localTee(result.index);
+  code.memory("i32_store", JumpCache.HITS, 2);
+  s.if(eq(result.value, PROMOTE_AT), () => {
+    s.do(translate, [base, i32(1)]);
+    code.op("drop");
+    code.br(again);
   });
+  emit(code, base);
+  emit(code, s.loadAt(slot.value, "i32", JumpCache.ENTRY));
+  emit(code, sub(target.value, sext(s.loadAt(slot.value, "i32", JumpCache.PLACE))));
+  emit(code, s.loadAt(slot.value, "i32", JumpCache.SLOT));
+  code.callIndirect(region, regions);
+  code.localSet(result.index);
+  s.set(executed, add(executed.value, zext(sub(left.value, s.load("BUDGET")))));
+  s.set(entries, add(entries.value, i64(1)));
+  s.brIf(eq(result.value, RegionExit.NEXT), again);
+  s.if(eq(result.value, RegionExit.CHANGED), () => {
+    s.set(mode, modeNow(s));
+    code.br(again);
+  });
+  s.set(how, i32(Interpret.PLAIN));
+  s.if(eq(result.value, RegionExit.STEP), () => {
+    s.set(how, i32(Interpret.STEP));
+    s.set(after, add(s.load("PC", "i64"), 4));
+  });
+  code.end(); // interpreted
+
   s.set(result, s.call(interpret, "i32", [base, how.value]));
   s.if(eq(result.value, InterpreterExit.HOT), () => {
+    s.set(mode, modeNow(s));
     s.brIf(s.call(translate, "i32", [base, i32(0)]), again);
     s.set(after, add(s.load("PC", "i64"), 4));
     s.set(result, s.call(interpret, "i32", [base, i32(Interpret.STEP)]));
   });
+  s.set(mode, modeNow(s));
   s.brIf(ne(result.value, EngineExit.LEAVE), again);
-  s.return(i32(EngineExit.LEAVE));
-  code.end();
-  code.op("unreachable");
+
+  code.end(); // again
+  code.end(); // done
+  addTo(code, TRANSLATED_COUNT, executed.value);
+  addTo(code, REGION_ENTRIES, entries.value);
+  emit(code, result.value);
   return code;
 }
 

@@ -387,11 +387,12 @@ class RegionEmitter {
       code.i32(number + 1);
       code.op("i32_eq");
       code.if();
+      code.i32(RegionExit.CHANGED);
+      code.i32(RegionExit.STEP);
       code.localGet(locals.base);
       if (hasArgument) code.localGet(transferLocals.argument);
       this.callHelper(helper, hasArgument ? ["i32"] : [], "i32");
-      // 1: done. RegionExit has NEXT for that, and STEP for 0.
-      code.op("i32_eqz");
+      code.op("select");
       code.localSet(locals.result);
       code.end();
     }

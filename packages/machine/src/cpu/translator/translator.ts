@@ -36,6 +36,7 @@ export const DEFAULT_LIMITS: TranslatorLimits = { regions: 16_384, codeBytes: 64
 /** Guest instructions of one region: the compiler's time grows faster than linearly. */
 const REGION_LIMIT = 150;
 const REGION_LIMIT_CALLEES = 300;
+const REGION_LIMIT_HOT = 600;
 /** Bytes between a call and what it calls, for both to become one region. */
 const PROMOTE_REACH = 1 << 19;
 /** Targets of a region's indirect branches that are enough to make it anew. */
@@ -100,6 +101,8 @@ interface Translation {
   /** Where it was entered from the interpreter, as places of the region. */
   readonly roots: readonly number[];
   readonly withCallees: boolean;
+  /** Guest instructions that it may have. */
+  readonly limit: number;
   /** How many times it has been made anew, and one. */
   readonly generation: number;
   /** Places that should be entries when it is made anew, and those that have been waiting. */
@@ -216,9 +219,10 @@ export class Translator {
         translation.isWaiting.add(at);
         return false;
       }
-      if (this.rebuild(place, translation, [...translation.wanted], translation.withCallees)) return true;
+      if (this.rebuild(place, translation, [...translation.wanted], undefined, translation.withCallees)) return true;
     }
-    return this.make(place, { roots: [place.lo & (PAGE - 1)], shift: 0, withCallees: false, generation: 1 });
+    const roots = [place.lo & (PAGE - 1)];
+    return this.make(place, { roots, shift: 0, withCallees: false, limit: REGION_LIMIT, generation: 1 });
   }
 
   /**
@@ -227,7 +231,9 @@ export class Translator {
    */
   private promote(place: Place, translation: Translation): boolean {
     const { region, withCallees } = translation;
-    if (!withCallees && region.hasCalls) return this.rebuild(place, translation, [], true);
+    if (!withCallees && region.hasCalls) return this.rebuild(place, translation, []);
+    if (region.instructionCount >= translation.limit && translation.limit < REGION_LIMIT_HOT)
+      return this.rebuild(place, translation, []);
     const distance = place.callSite - place.lo;
     if (Math.abs(distance) > PROMOTE_REACH) return false;
     const offset = (place.callSite & -PAGE) - (place.lo & -PAGE);
@@ -236,7 +242,7 @@ export class Translator {
     if (!site || site.translation === translation || site.translation.state !== "installed") return false;
     if (site.translation.isReplaced) return false;
     const { translation: caller, at } = site;
-    return this.rebuild(place, caller, [at - distance], true, at - distance - (place.lo & (PAGE - 1)));
+    return this.rebuild(place, caller, [at - distance], at - distance - (place.lo & (PAGE - 1)));
   }
 
   private placeOf(base: number): Place | undefined {
@@ -284,48 +290,61 @@ export class Translator {
       for (const [offset, host] of region.pages) {
         if (host !== page) continue;
         const at = offset + (lo & (PAGE - 1));
-        const mayReach = orReached && region.hasIndirect && region.instructionCount < REGION_LIMIT;
+        const mayReach = orReached && region.hasIndirect && region.instructionCount < translation.limit;
         if (mayReach || covers(region, at)) return { translation, at };
       }
     }
     return undefined;
   }
 
-  /** Makes a region anew, with more entries or with its callees. `offset`: of PC's page in it. False: it stays. */
+  /** Makes a region anew, with more entries, with its callees, or larger. `offset`: of PC's page in it. False: it stays. */
   private rebuild(
     place: Place,
     old: Translation,
     wanted: readonly number[],
-    withCallees: boolean,
     offset = [...old.region.pages].find(([, host]) => host === place.page)?.[0],
+    withCallees = true,
   ): boolean {
     if (offset === undefined || this.hostOf(place, -offset) !== old.region.pages.get(0)) return false;
     const roots = [...new Set([...old.roots, ...wanted])];
-    return this.make(place, { roots, shift: -offset, withCallees, generation: old.generation + 1 }, old);
+    // Whatever fills its limit once more, and is entered so often that it is made anew, may be larger.
+    const isFull = withCallees && old.withCallees && old.region.instructionCount >= old.limit;
+    const limit = Math.min(
+      isFull ? old.limit * 2 : withCallees ? REGION_LIMIT_CALLEES : REGION_LIMIT,
+      REGION_LIMIT_HOT,
+    );
+    const plan = {
+      roots,
+      shift: -offset,
+      withCallees,
+      limit: Math.max(limit, old.limit),
+      generation: old.generation + 1,
+    };
+    return this.make(place, plan, old);
   }
 
   /** Finds and compiles a region whose root's page is `shift` from PC's. */
   private make(
     place: Place,
-    plan: Pick<Translation, "roots" | "withCallees" | "generation"> & { readonly shift: number },
+    plan: Pick<Translation, "roots" | "withCallees" | "limit" | "generation"> & { readonly shift: number },
     old?: Translation,
   ): boolean {
     const began = this.host.now?.() ?? 0;
-    const { roots, shift, withCallees, generation } = plan;
+    const { roots, shift, withCallees, limit, generation } = plan;
     const region = findRegion({
       roots,
       hostOf: (offset) => this.hostOf(place, offset + shift),
       words: this.words,
-      limit: withCallees ? REGION_LIMIT_CALLEES : REGION_LIMIT,
+      limit,
       callees: withCallees,
     });
     if (!region) return false;
-    this.add({ region, mode: place.mode, roots, withCallees, generation, replaces: old }, began);
+    this.add({ region, mode: place.mode, roots, withCallees, limit, generation, replaces: old }, began);
     return this.batch.count === 0 || old?.state === "installed";
   }
 
   private add(
-    made: Pick<Translation, "region" | "mode" | "roots" | "withCallees" | "generation" | "replaces">,
+    made: Pick<Translation, "region" | "mode" | "roots" | "withCallees" | "limit" | "generation" | "replaces">,
     began: number,
   ): void {
     const { counters, limits, host } = this;
