@@ -97,6 +97,15 @@ test("another RMM in the place of ours", async () => {
   expect((await fvp(line)).code).toBeGreaterThanOrEqual(124);
 });
 
+test("the engines: what --jit says, and one beside the other", async () => {
+  const { code, stdout } = await fvp("--ns el2 --hw-config gic.cfg --jit=0");
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/Suite=gic : gic_sgi_self\s+Result => Passed/);
+  const checked = await fvp("--ns el2 --hw-config gic.cfg --jit=0 --check-translator 100000 --max-instructions 300000");
+  expect(checked.code).toBe(0);
+  expect(checked.stdout + checked.stderr).toMatch(/interpreter and translator are equal up to count 300,000/);
+});
+
 test("SIGINT ends the run, with the report and as shells count it", async () => {
   writeFileSync(path("spin.cfg"), "el2 only=gic_sgi_self also=ending_spin");
   const args = ["fvp", "--ns", "el2", "--hw-config", "spin.cfg", "--report", "signal.json", "-q"];
