@@ -50,12 +50,13 @@ const FILES: Record<string, [string, () => string | Buffer]> = {
   "/hello.bin": ["application/octet-stream", () => file("guests/prebuilt/hello.bin")],
 };
 
-const withoutSeconds = <R extends Pick<Report, "translator">>(report: R): R => ({
-  ...report,
-  translator: report.translator && { ...report.translator, emitSeconds: 0, compileSeconds: 0 },
-});
+/** Which engine executed what depends on where slices of the host's time end; the run does not. */
+const withoutEngines = <R extends Pick<Report, "translator">>(report: R): R => {
+  expect(report.translator?.instructions.translated).toBeGreaterThan(0);
+  return { ...report, translator: undefined };
+};
 const withoutHostTime = (report: FvpReport): FvpReport => ({
-  ...withoutSeconds(report),
+  ...withoutEngines(report),
   wallMs: 0,
   tests: report.tests.map((one) => ({ ...one, ms: 0 })),
 });
@@ -112,7 +113,7 @@ else
       expect(result.report.token?.verified).toBe(true);
       expect(result.report.rim?.match).toBe(true);
       expect(result.console).toBe(guest.console);
-      expect(withoutSeconds(result.report)).toEqual(withoutSeconds(report));
+      expect(withoutEngines(result.report)).toEqual(withoutEngines(report));
     } finally {
       await browser.close();
     }
