@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { checkSeed, type Way } from "./check.js";
 
 const FIRST = Number(process.env.TRANSLATOR_FIRST ?? 1000);
-const SEEDS = Number(process.env.TRANSLATOR_SEEDS ?? 400);
+const SEEDS = Number(process.env.TRANSLATOR_SEEDS ?? 200);
 const COUNTS = 150_000;
 
 const WAYS: readonly Way[] = [
