@@ -33,6 +33,8 @@ export function expectOneRun(config: VmConfig, thresholds: readonly Jit[], inter
   for (const jit of thresholds) {
     const translated = run(jit);
     expect({ jit, ...remains(translated) }).toEqual({ jit, ...expected });
-    expect(translated.box.machine.translator!.translatedInstructions, `jit ${jit}`).toBeGreaterThan(0);
+    // The usual threshold is more than a short run reaches anywhere.
+    if (jit !== "on")
+      expect(translated.box.machine.translator!.translatedInstructions, `jit ${jit}`).toBeGreaterThan(0);
   }
 }

@@ -107,8 +107,7 @@ describe("what the engine does with them", () => {
   const TLBI_VMALLE1 = 0xd508871f;
 
   function run(at: ReturnType<typeof guest>, words: readonly number[]): bigint {
-    const host = at.machine.memory.host(Number(CODE));
-    for (const [i, word] of words.entries()) at.machine.memory.view.setUint32(host + 4 * i, word, true);
+    at.machine.load(CODE, new Uint8Array(Uint32Array.from(words).buffer));
     const { pe } = at;
     pe.power = "on";
     pe.r[R.PC] = 0x3000n;
