@@ -466,7 +466,8 @@ export class Translator {
       if (words[at + JumpCache.HOST / 4] === (host | 0) && words[at + JumpCache.SLOT / 4] === slot)
         words[at + JumpCache.HOST / 4] = 0;
     }
-    for (const page of region.pages.values()) {
+    // Two places of a region may be one page.
+    for (const page of new Set(region.pages.values())) {
       const translations = this.byPage.get(page)!;
       translations.delete(translation);
       if (translations.size > 0) continue;
